@@ -13,7 +13,10 @@ pub mod exchange;
 pub mod gamepads;
 pub mod home;
 pub mod saves;
+mod seam;
 pub mod sound;
+
+pub use seam::{Game, Host, Offers};
 
 /// A text of others as it is shown in messages: quoted, and not at any length.
 fn shown(text: &str) -> String {

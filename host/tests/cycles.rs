@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use common::{Bed, LONG, bed, ended, eventually, shell, spec, until};
+use nearlight_host::Game as _;
 use nearlight_host::confine::cgroup::Tree;
 use nearlight_host::confine::{Mark, Network, Phase, processes};
 
@@ -115,7 +116,7 @@ fn passts() -> usize {
 fn one(bed: &Bed, number: u32) -> BTreeSet<String> {
     let mut with = spec(&format!("cycle-{number}"));
     // Every other one, where games can have it here.
-    let internet = number % 2 == 1 && bed.confinement.found().internet.is_ok();
+    let internet = number % 2 == 1 && bed.confinement.found().offers.internet.is_ok();
     with.network = if internet { Network::Internet } else { Network::None };
     let sandbox = bed.start(&with);
     if number.is_multiple_of(5) {

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use common::{Bed, bed_with, ended, eventually, must_run, said, shell, spec};
 use double::KernelDouble;
 use media::{Pad, Pen, Plug};
+use nearlight_host::Game as _;
 use nearlight_host::confine::{Input, Sandbox};
 use nearlight_host::devices::DeviceServer;
 
@@ -47,7 +48,7 @@ exec sleep 1000
 
 fn bed_of(kernel: &KernelDouble) -> Option<Bed> {
     let bed = bed_with(|config| config.devices = Some(Arc::new(kernel.clone())))?;
-    if let Err(reason) = &bed.confinement.found().devices {
+    if let Err(reason) = &bed.confinement.found().offers.devices {
         let root = rustix::process::geteuid().is_root();
         assert!(!must_run() || !root, "NEARLIGHT_HOST is set, and {reason}");
         println!("left out: {reason}");

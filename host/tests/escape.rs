@@ -23,6 +23,7 @@ use common::{
     Bed, LONG, bed, bed_with, ended, eventually, in_home, must_run, said, shell, spec, until,
 };
 use nearlight_host::confine::{Attempt, Bind, Exit, How, Phase, Program, Sandbox, Server, Spec};
+use nearlight_host::{Game as _, Host as _};
 
 /// Set where this program runs inside: what it is to try.
 const ATTEMPT: &str = "NEARLIGHT_ATTEMPT";
@@ -443,7 +444,7 @@ fn another_sandbox_cannot_be_seen() {
 #[test]
 fn the_same_is_held_beside_xorg() {
     let Some(mut host) = host() else { return };
-    if let Err(missing) = &host.bed.confinement.found().xorg {
+    if let Err(missing) = &host.bed.confinement.found().offers.xorg {
         assert!(!must_run(), "NEARLIGHT_HOST is set, and {missing}");
         println!("left out: {missing}");
         return;
@@ -476,7 +477,7 @@ fn a_game_that_tries_without_end_can_be_halted_and_ended() {
     // More than are answered in a second, so that some wait.
     let many = eventually("attempts", || (tried() > 250).then(tried));
     sandbox.suspend();
-    let halted = sandbox.wait_obeyed(LONG, |phase| *phase == Phase::Suspended);
+    let halted = sandbox.wait_obeyed(LONG, &|phase| *phase == Phase::Suspended);
     assert_eq!(halted, Phase::Suspended);
     sandbox.resume();
     eventually("more attempts", || (tried() > many + 250).then_some(()));

@@ -12,6 +12,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Bed, bed, bed_with, ended, eventually, in_home, must_run, said, shell, spec, until};
+use nearlight_host::Game as _;
 use nearlight_host::confine::cgroup::{Controller, Tree};
 use nearlight_host::confine::{End, Exit, How, Mark, Phase, Program, Sandbox};
 

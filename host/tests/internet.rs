@@ -18,6 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Bed, LONG, bed, bed_with, ended, must_run, spec, until};
+use nearlight_host::Game as _;
 use nearlight_host::confine::{Bind, Exit, How, Network, Phase, Program, Refused};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::setsockopt;
@@ -280,7 +281,7 @@ fn a_game_with_the_internet_reaches_nothing_else() {
 /// A bed whose games can have the internet.
 fn with_internet() -> Option<Bed> {
     let bed = bed()?;
-    match &bed.confinement.found().internet {
+    match &bed.confinement.found().offers.internet {
         Ok(_) => Some(bed),
         Err(reason) => {
             assert!(
@@ -300,7 +301,7 @@ fn without_passt_a_game_that_wants_the_internet_is_refused_with_the_reason() {
     };
     let mut with = spec("refused");
     with.network = Network::Internet;
-    let refused = bed.confinement.start(&with, Box::new(|_| {})).unwrap_err();
+    let refused = bed.confinement.sandbox(&with, Box::new(|_| {})).unwrap_err();
     assert!(
         matches!(&refused, Refused::Network(why) if why.contains("install passt")),
         "{refused}"
@@ -317,7 +318,7 @@ fn a_way_out_that_cannot_be_made_is_the_reason_why_a_game_does_not_start() {
     let passt = folder.path().join("passt");
     std::fs::copy("/usr/bin/passt", &passt).unwrap_or_default();
     let Some(bed) = bed_with(|config| config.passt = Some(passt.clone())) else { return };
-    if let Err(reason) = &bed.confinement.found().internet {
+    if let Err(reason) = &bed.confinement.found().offers.internet {
         println!("left out: {reason}");
         return;
     }

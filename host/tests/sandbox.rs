@@ -18,6 +18,7 @@ use common::{bed, bed_with, ended, eventually, in_home, must_run, said, shell, s
 use media::audio::CHANNELS;
 use media::input::TouchPhase;
 use media::{AudioSource as _, InputEvent, InputSeq, MediaTime, SequencedInput, TakenAs};
+use nearlight_host::Game as _;
 use nearlight_host::confine::{
     Bind, End, Exit, How, Phase, Program, Refused, Sandbox, Server, Step,
 };
@@ -50,7 +51,7 @@ fn a_game_runs_and_its_end_is_told() {
     let (events, phases) = sync_channel(64);
     let sandbox = bed
         .confinement
-        .start(&spec("runs"), Box::new(move |phase| events.send(phase.clone()).unwrap()))
+        .sandbox(&spec("runs"), Box::new(move |phase| events.send(phase.clone()).unwrap()))
         .unwrap();
     sandbox.launch(shell("echo hello; echo wrong >&2; echo saved > save; exit 3"));
     let end = ended(&sandbox);
@@ -119,7 +120,7 @@ fn fingers_reach_a_program_beside_xorg() {
     let Some(bed) = bed() else { return };
     let mut spec = spec("fingers");
     spec.server = Server::Xorg;
-    if let Err(missing) = &bed.confinement.found().xorg {
+    if let Err(missing) = &bed.confinement.found().offers.xorg {
         assert!(!must_run(), "NEARLIGHT_HOST is set, and {missing}");
         println!("left out: {missing}");
         return;
@@ -336,7 +337,7 @@ fn displays_that_do_not_come_up_are_told_apart() {
 #[test]
 fn what_cannot_be_shown_or_given_is_refused_with_its_reason() {
     let Some(bed) = bed() else { return };
-    let refused = |spec| bed.confinement.start(&spec, Box::new(|_| {})).unwrap_err();
+    let refused = |spec| bed.confinement.sandbox(&spec, Box::new(|_| {})).unwrap_err();
     let mut with = spec("refused");
     with.binds.push(Bind { source: bed.run.path().into(), at: "/game".into() });
     assert!(matches!(refused(with), Refused::Bind { .. }));
@@ -455,7 +456,7 @@ fn a_game_opens_the_devices_that_it_was_given_and_no_others() {
     ended(&sandbox);
     assert_eq!(sandbox.said(), ["none", "no sys"]);
     with.devices.push(closed.0.clone());
-    let refused = bed.confinement.start(&with, Box::new(|_| {})).unwrap_err().to_string();
+    let refused = bed.confinement.sandbox(&with, Box::new(|_| {})).unwrap_err().to_string();
     assert!(refused.contains("closed") && refused.contains("0600"), "{refused}");
 }
 
@@ -467,7 +468,7 @@ fn users_for_games_are_given_back() {
         return;
     }
     let first = bed.start(&spec("first"));
-    let refused = bed.confinement.start(&spec("second"), Box::new(|_| {})).unwrap_err();
+    let refused = bed.confinement.sandbox(&spec("second"), Box::new(|_| {})).unwrap_err();
     assert!(matches!(refused, Refused::Users(1)));
     drop(first);
     until(&bed.start(&spec("second")), &Phase::Waiting);

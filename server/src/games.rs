@@ -1,4 +1,4 @@
-//! Hosted games as apps: each session has a sandbox of its own with the game, its X server and its sound.
+//! Hosted games as apps, by a [`Host`]: each session has a sandbox of its own with the game, its X server and its sound.
 
 mod ahead;
 mod gamepads;
@@ -13,10 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use host::catalogue::{self, Device, Entry, Missing, TouchMode, Values};
-use host::confine::{
-    self, Attempts, Bind, Confinement, Input, Limits, Network, Program, Server, Spec,
-};
-use host::devices::{Kernel, Machine};
+use host::confine::{self, Attempts, Bind, Input, Limits, Network, Program, Server, Spec};
+use host::devices::Kernel;
+use host::{Host, Offers};
 use media::{ByteSize, Clock, DeviceId, Layout, Size};
 
 use crate::apps::{Ahead, App, AppInfo, Needs, OpenError, Running, ScreenInfo, Start, VideoMode};
@@ -51,9 +50,7 @@ pub fn apps_on(config: &Config, kernel: Arc<dyn Kernel>) -> Vec<Arc<dyn App>> {
 
 /// What of hosting there is on this machine, in pairs of a name and "ok", what is found, or the reason why not.
 pub(crate) fn checks(config: &config::Games) -> Vec<(String, String)> {
-    let of_machine =
-        library::confinement(config, Arc::new(Machine)).map(|config| Confinement::checks(&config));
-    let mut rows: Vec<_> = match of_machine {
+    let mut rows: Vec<_> = match library::checks(config) {
         Ok(checks) => {
             let verdict = |check: &confine::Check| match &check.verdict {
                 Ok(found) => found.clone(),
@@ -83,7 +80,7 @@ pub(crate) fn checks(config: &config::Games) -> Vec<(String, String)> {
 #[derive(Clone)]
 struct GameApp {
     entry: Arc<Entry>,
-    confinement: Result<Arc<Confinement>, String>,
+    host: Result<Arc<dyn Host>, String>,
     saves: Option<Arc<GameSaves>>,
     shares: Option<Rules>,
     measured: Arc<Measured>,
@@ -100,8 +97,8 @@ impl App for GameApp {
             input: control.input.clone(),
             action: control.action.clone(),
         };
-        let confined = match &self.confinement {
-            Ok(confinement) => lacks(&self.entry, confinement.found(), self.needs_devices),
+        let confined = match &self.host {
+            Ok(host) => lacks(&self.entry, host.offers(), self.needs_devices),
             Err(why) => Some(why.clone()),
         };
         AppInfo {
@@ -133,10 +130,9 @@ impl App for GameApp {
         clock: Arc<dyn Clock>,
         start: &Start,
     ) -> Result<Running, OpenError> {
-        let confinement =
-            self.confinement.as_ref().map_err(|why| OpenError::Content(why.clone()))?;
+        let host = self.host.as_deref().map_err(|why| OpenError::Content(why.clone()))?;
         let meter = Meter::new(self.measured.clone(), video);
-        start::start(&self.entry, confinement, video, &clock, start, meter).map_err(|why| {
+        start::start(&self.entry, host, video, &clock, start, meter).map_err(|why| {
             if start.cancel.is_cancelled() {
                 return OpenError::Cancelled;
             }
@@ -174,7 +170,7 @@ impl App for GameApp {
     }
 
     fn attempts(&self) -> Option<Arc<Attempts>> {
-        self.confinement.as_ref().ok().map(|confinement| confinement.attempts().clone())
+        self.host.as_ref().ok().map(|host| host.attempts().clone())
     }
 
     fn draw_poster(&self) -> Option<Vec<u8>> {
@@ -203,16 +199,16 @@ impl App for GameApp {
     }
 
     fn ahead(&self) -> Option<Arc<dyn Ahead>> {
-        let can = self.entry.warm > 0 && self.confinement.is_ok();
+        let can = self.entry.warm > 0 && self.host.is_ok();
         can.then(|| Arc::new(self.clone()) as Arc<dyn Ahead>)
     }
 }
 
 /// What this machine lacks of what the entry cannot do without.
-fn lacks(entry: &Entry, found: &confine::Found, needs_devices: bool) -> Option<String> {
-    let internet = found.internet.as_ref().err().filter(|_| entry.internet);
-    let xorg = found.xorg.as_ref().err().filter(|_| server(entry) == Server::Xorg);
-    let devices = found.devices.as_ref().err();
+fn lacks(entry: &Entry, offers: &Offers, needs_devices: bool) -> Option<String> {
+    let internet = offers.internet.as_ref().err().filter(|_| entry.internet);
+    let xorg = offers.xorg.as_ref().err().filter(|_| server(entry) == Server::Xorg);
+    let devices = offers.devices.as_ref().err();
     let devices = devices.filter(|_| needs_devices && plays_by_devices(entry));
     internet
         .map(|why| format!("it needs the internet, which games cannot have here: {why}"))
@@ -232,8 +228,8 @@ fn draws(entry: &Entry) -> bool {
 }
 
 /// What of input it finds in its `/dev/input`: the best that there is.
-fn input(entry: &Entry, confinement: &Confinement) -> Input {
-    match (confinement.devices(), &confinement.found().joystick) {
+fn input(entry: &Entry, host: &dyn Host) -> Input {
+    match (host.devices(), &host.offers().joystick) {
         (Some(_), _) if plays_by_devices(entry) => Input::Devices,
         (None, Ok(_)) if entry.devices.contains(&Device::Gamepad) => Input::Sockets,
         _ => Input::None,
@@ -253,8 +249,8 @@ fn listens(entry: &Entry) -> bool {
 
 /// A game that makes use of a graphics device has those that games may have here, and a screen that can become as large as
 /// `largest`, whatever makes it so.
-fn spec(entry: &Entry, confinement: &Confinement, largest: Size) -> Spec {
-    let gpu = confinement.gpu();
+fn spec(entry: &Entry, host: &dyn Host, largest: Size) -> Spec {
+    let gpu = &host.offers().gpu;
     let limits = entry.limits;
     let patience = confine::Patience { grace: entry.stop_grace, ..confine::Patience::default() };
     Spec {
@@ -262,8 +258,8 @@ fn spec(entry: &Entry, confinement: &Confinement, largest: Size) -> Spec {
         binds: vec![Bind { source: entry.folder.clone(), at: PathBuf::from(ENTRY) }],
         home: limits.home.0,
         network: if entry.internet { Network::Internet } else { Network::None },
-        devices: if entry.devices.contains(&Device::Gpu) { gpu.to_vec() } else { Vec::new() },
-        input: input(entry, confinement),
+        devices: if entry.devices.contains(&Device::Gpu) { gpu.clone() } else { Vec::new() },
+        input: input(entry, host),
         server: server(entry),
         largest,
         limits: Limits {

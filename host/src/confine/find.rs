@@ -21,7 +21,7 @@ use super::machine::Patience;
 use super::mark::Mark;
 use super::spec::{Input, Limits, Network, Server, Spec};
 use super::{Config, filter, xorg};
-use crate::devices::{self, DevicesFound};
+use crate::{Offers, devices};
 
 /// How long a tool may take to say its version, or a trial to run.
 const TOOL_PATIENCE: Duration = Duration::from_secs(20);
@@ -79,20 +79,14 @@ pub struct Found {
     pub bwrap: Tool,
     /// The X server.
     pub display: Tool,
-    /// The one for every finger, or why there is none.
-    pub xorg: Result<PathBuf, String>,
     /// The first process of sandboxes.
     pub init: PathBuf,
-    /// The library that gives games gamepads, or why they have none.
-    pub joystick: Result<PathBuf, String>,
-    /// What of gamepads and pens the kernel makes for sessions, or why it makes none.
-    pub devices: Result<DevicesFound, String>,
-    /// What gives games the internet, or why none has it.
-    pub internet: Result<PathBuf, String>,
     /// Whether games run under users of their own.
     pub own_users: bool,
     /// What bounds them: `cgroup v2`, `cgroup v1` with what is missing, or the reason for nothing.
     pub limits: String,
+    /// What games can have.
+    pub offers: Offers,
 }
 
 /// Everything that sandboxes are made with.
@@ -142,17 +136,8 @@ pub(super) fn parts(config: &Config) -> Result<Parts, Missing> {
     };
     let (init, joystick, xorg) = (host.init.clone(), host.joystick.clone(), host.xorg.clone());
     let passt = internet.as_ref().map(|tools| tools.passt.clone()).map_err(Clone::clone);
-    let found = Found {
-        bwrap,
-        display,
-        xorg,
-        init,
-        joystick,
-        devices,
-        internet: passt,
-        own_users,
-        limits: told,
-    };
+    let offers = Offers { xorg, joystick, devices, internet: passt, gpu: config.gpu.clone() };
+    let found = Found { bwrap, display, init, own_users, limits: told, offers };
     Ok(Parts { found, host, internet, filter, limits, run })
 }
 

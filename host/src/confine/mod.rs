@@ -1,4 +1,4 @@
-//! Confines and runs games: each in a sandbox of its own that also holds its X server.
+//! Confines and runs games by bubblewrap: each in a sandbox of its own that also holds its X server.
 //!
 //! ```text
 //!  node ── Sandbox ──▶ thread ── spawn ──▶ bwrap ──▶ nearlight-init (first process of the sandbox)
@@ -60,6 +60,7 @@ pub use spec::{Bind, Input, Limits, Network, Program, Refused, Server, Spec};
 use users::Users;
 
 use crate::devices::{DeviceFolder, Kernel};
+use crate::{Game, Host, Offers};
 
 /// Where things are.
 #[derive(Clone, Debug)]
@@ -90,23 +91,22 @@ pub struct Config {
     pub secrets: Vec<PathBuf>,
 }
 
-/// What makes sandboxes.
-pub struct Confinement {
+/// What makes sandboxes: the driver of [`Host`] that there is.
+pub struct Bubblewrap {
     parts: Parts,
-    gpu: Vec<PathBuf>,
     devices: Option<Arc<dyn Kernel>>,
     users: Option<Users>,
     secrets: Vec<PathBuf>,
     attempts: Arc<Attempts>,
 }
 
-impl std::fmt::Debug for Confinement {
+impl std::fmt::Debug for Bubblewrap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Confinement").field("found", &self.parts.found).finish_non_exhaustive()
+        f.debug_struct("Bubblewrap").field("found", &self.parts.found).finish_non_exhaustive()
     }
 }
 
-impl Confinement {
+impl Bubblewrap {
     /// Looks for what is needed and tries it out: makes a sandbox and ends it. Removes what nodes that
     /// crashed left behind. Takes up to a minute where programs hang, and some ten milliseconds else.
     ///
@@ -115,9 +115,8 @@ impl Confinement {
     pub fn find(config: &Config) -> Result<Self, Missing> {
         let parts = find::parts(config)?;
         let users = parts.found.own_users.then(|| Users::new(config.users.clone()));
-        let (gpu, devices) = (config.gpu.clone(), config.devices.clone());
-        let secrets = config.secrets.clone();
-        Ok(Self { parts, gpu, devices, users, secrets, attempts: Arc::default() })
+        let (devices, secrets) = (config.devices.clone(), config.secrets.clone());
+        Ok(Self { parts, devices, users, secrets, attempts: Arc::default() })
     }
 
     /// Looks for each thing that is needed or made use of, also where another is missing: for people who ask why. Takes
@@ -131,29 +130,11 @@ impl Confinement {
         &self.parts.found
     }
 
-    /// Device nodes for games that ask for a graphics device; none where games have none here.
-    pub fn gpu(&self) -> &[PathBuf] {
-        &self.gpu
-    }
-
-    /// What all games tried that their sandboxes refuse.
-    pub fn attempts(&self) -> &Arc<Attempts> {
-        &self.attempts
-    }
-
-    /// What makes gamepads and pens for sessions, where [`Found::devices`] says that it does.
-    pub fn devices(&self) -> Option<&Arc<dyn Kernel>> {
-        self.devices.as_ref().filter(|_| self.parts.found.devices.is_ok())
-    }
-
-    /// Makes a sandbox and starts its display. The game is started with [`Sandbox::launch`], at any
-    /// time. `events` is told every change.
-    ///
-    /// Returns as soon as the folder and the control group of the sandbox are there.
+    /// What [`Host::start`] makes. Returns as soon as its folder and its control group are there.
     ///
     /// # Errors
     /// [`Refused`]; nothing is left of the attempt.
-    pub fn start(&self, spec: &Spec, events: EventFn) -> Result<Sandbox, Refused> {
+    pub fn sandbox(&self, spec: &Spec, events: EventFn) -> Result<Sandbox, Refused> {
         spec.check(self.parts.run.path())?;
         let internet = match (spec.network, &self.parts.internet) {
             (Network::None, _) => None,
@@ -170,7 +151,7 @@ impl Confinement {
         let own_users = lease.is_some();
         let groups = devices::groups(&spec.devices, own_users)?;
         let user = lease.as_ref().map(|lease| User { uid: lease.uid, gid: lease.uid });
-        let input = match (spec.input, user, &self.parts.found.devices) {
+        let input = match (spec.input, user, &self.parts.found.offers.devices) {
             (Input::Devices, _, Err(reason)) => return Err(Refused::Devices(reason.clone())),
             (Input::Devices, Some(user), Ok(_)) => Some(Arc::new(
                 DeviceFolder::make(user.gid).map_err(Refused::system("a folder of devices"))?,
@@ -214,5 +195,23 @@ impl Confinement {
             books: Books { session: Arc::default(), node: self.attempts.clone() },
         };
         Sandbox::spawn(plan, cookie, events)
+    }
+}
+
+impl Host for Bubblewrap {
+    fn offers(&self) -> &Offers {
+        &self.parts.found.offers
+    }
+
+    fn devices(&self) -> Option<&Arc<dyn Kernel>> {
+        self.devices.as_ref().filter(|_| self.offers().devices.is_ok())
+    }
+
+    fn attempts(&self) -> &Arc<Attempts> {
+        &self.attempts
+    }
+
+    fn start(&self, spec: &Spec, events: EventFn) -> Result<Box<dyn Game>, Refused> {
+        Ok(Box::new(self.sandbox(spec, events)?))
     }
 }

@@ -16,6 +16,7 @@ use super::machine::{Patience, Phase};
 use super::processes;
 use super::run::{Plan, Runner};
 use super::spec::{Program, Refused};
+use crate::Game;
 use crate::devices::DeviceFolder;
 use crate::display::XDevices;
 
@@ -91,8 +92,7 @@ impl Shared {
     }
 }
 
-/// A sandbox. Dropping it kills what is in it and waits until everything is gone, at most for its time
-/// limits.
+/// A sandbox of bubblewrap, as a [`Game`] and for tests that look behind it.
 pub struct Sandbox {
     id: String,
     shared: Arc<Shared>,
@@ -170,129 +170,6 @@ impl Sandbox {
         &self.id
     }
 
-    /// The folder that the game sees at [`SOUND`](super::command::SOUND), read-only: a server that listens
-    /// on `native` in it is the game's sound server. What is made in it must be open to everybody: the
-    /// folder around it is the game's user's alone.
-    pub fn sound_folder(&self) -> PathBuf {
-        self.folder.join("pulse")
-    }
-
-    /// The folder that the game sees at [`INPUT`](super::command::INPUT), read-only, where it has gamepads. As with
-    /// the one of sound.
-    pub fn input_folder(&self) -> PathBuf {
-        self.folder.join("input")
-    }
-
-    /// What the game sees at [`INPUT`](super::command::INPUT), where that has devices of the kernel.
-    pub fn devices(&self) -> Option<&Arc<DeviceFolder>> {
-        self.input.as_ref()
-    }
-
-    /// Where in its life it is.
-    pub fn phase(&self) -> Phase {
-        self.shared.status().phase.clone()
-    }
-
-    /// Waits until the phase is one that `is_wanted`, or until the time is over; the phase then.
-    pub fn wait_until(&self, limit: Duration, is_wanted: impl Fn(&Phase) -> bool) -> Phase {
-        let status = self.shared.status();
-        let (status, _) = self
-            .shared
-            .changed
-            .wait_timeout_while(status, limit, |status| !is_wanted(&status.phase))
-            .unwrap_or_else(PoisonError::into_inner);
-        status.phase.clone()
-    }
-
-    /// As [`wait_until`](Self::wait_until), but not before all that was asked for until now is done: a phase that
-    /// an earlier request led to does not count.
-    pub fn wait_obeyed(&self, limit: Duration, is_wanted: impl Fn(&Phase) -> bool) -> Phase {
-        let asked = self.shared.wants().asked;
-        let status = self.shared.status();
-        let (status, _) = self
-            .shared
-            .changed
-            .wait_timeout_while(status, limit, |Status { phase, obeyed, .. }| {
-                !matches!(phase, Phase::Ended(_)) && (*obeyed < asked || !is_wanted(phase))
-            })
-            .unwrap_or_else(PoisonError::into_inner);
-        status.phase.clone()
-    }
-
-    /// The player's home, once the sandbox has opened. It can be read after the end, as long as this is
-    /// there; use `openat2` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS`, and
-    /// make what is put in it its owner's.
-    pub fn home(&self) -> Option<Arc<OwnedFd>> {
-        self.shared.status().home.clone()
-    }
-
-    /// The display, once it takes connections.
-    pub fn display(&self) -> Option<Display> {
-        let status = self.shared.status();
-        let (socket, devices) = (status.socket.clone()?, status.devices.clone());
-        Some(Display { socket, cookie: self.cookie, devices })
-    }
-
-    /// Starts the game, as soon as there is a display. Only the first call counts.
-    pub fn launch(&self, program: Program) {
-        self.want(|wants| wants.launch = Some(program));
-    }
-
-    /// Halts every process of the sandbox, now or as soon as the game runs. See the module for what that
-    /// means for clients of the display.
-    pub fn suspend(&self) {
-        self.want(|wants| wants.suspended = Some(true));
-    }
-
-    /// Lets them run again.
-    pub fn resume(&self) {
-        self.want(|wants| wants.suspended = Some(false));
-    }
-
-    /// Asks the game to end, and kills what then still runs.
-    pub fn stop(&self) {
-        self.want(|wants| wants.stop = true);
-    }
-
-    /// Kills everything.
-    pub fn kill(&self) {
-        self.want(|wants| wants.kill = true);
-    }
-
-    fn want(&self, what: impl FnOnce(&mut Wants)) {
-        let mut wants = self.shared.wants();
-        what(&mut wants);
-        wants.asked += 1;
-        drop(wants);
-        // It can only be refused when it has been woken more often than it can count.
-        let _ = rustix::io::write(&self.shared.wake, &1_u64.to_ne_bytes());
-    }
-
-    /// What its processes have used. Nothing after the end.
-    pub fn usage(&self) -> Usage {
-        let Some(pid) = self.shared.status().pid else { return Usage::default() };
-        if let Some(group) = &self.group {
-            return group.usage();
-        }
-        let below = processes::below(pid);
-        Usage {
-            cpu: Some(processes::cpu(&below)),
-            memory: Some(processes::memory(&below)),
-            processes: u32::try_from(below.len()).ok(),
-            killed_for_memory: None,
-        }
-    }
-
-    /// What was tried in it that it refuses.
-    pub fn attempts(&self) -> &Arc<Attempts> {
-        &self.attempts
-    }
-
-    /// The last lines that the game wrote.
-    pub fn said(&self) -> Vec<String> {
-        self.shared.status().said[0].clone()
-    }
-
     /// The last lines of its X server and of what is around it.
     pub fn said_around(&self) -> Vec<String> {
         self.shared.status().said[1].clone()
@@ -307,6 +184,108 @@ impl Sandbox {
     pub fn folder(&self) -> &Path {
         &self.folder
     }
+
+    fn want(&self, what: impl FnOnce(&mut Wants)) {
+        let mut wants = self.shared.wants();
+        what(&mut wants);
+        wants.asked += 1;
+        drop(wants);
+        // It can only be refused when it has been woken more often than it can count.
+        let _ = rustix::io::write(&self.shared.wake, &1_u64.to_ne_bytes());
+    }
+}
+
+impl Game for Sandbox {
+    fn sound_folder(&self) -> PathBuf {
+        self.folder.join("pulse")
+    }
+
+    fn input_folder(&self) -> PathBuf {
+        self.folder.join("input")
+    }
+
+    fn devices(&self) -> Option<&Arc<DeviceFolder>> {
+        self.input.as_ref()
+    }
+
+    fn phase(&self) -> Phase {
+        self.shared.status().phase.clone()
+    }
+
+    fn wait_until(&self, limit: Duration, is_wanted: &dyn Fn(&Phase) -> bool) -> Phase {
+        let status = self.shared.status();
+        let (status, _) = self
+            .shared
+            .changed
+            .wait_timeout_while(status, limit, |status| !is_wanted(&status.phase))
+            .unwrap_or_else(PoisonError::into_inner);
+        status.phase.clone()
+    }
+
+    fn wait_obeyed(&self, limit: Duration, is_wanted: &dyn Fn(&Phase) -> bool) -> Phase {
+        let asked = self.shared.wants().asked;
+        let status = self.shared.status();
+        let (status, _) = self
+            .shared
+            .changed
+            .wait_timeout_while(status, limit, |Status { phase, obeyed, .. }| {
+                !matches!(phase, Phase::Ended(_)) && (*obeyed < asked || !is_wanted(phase))
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        status.phase.clone()
+    }
+
+    fn home(&self) -> Option<Arc<OwnedFd>> {
+        self.shared.status().home.clone()
+    }
+
+    fn display(&self) -> Option<Display> {
+        let status = self.shared.status();
+        let (socket, devices) = (status.socket.clone()?, status.devices.clone());
+        Some(Display { socket, cookie: self.cookie, devices })
+    }
+
+    fn launch(&self, program: Program) {
+        self.want(|wants| wants.launch = Some(program));
+    }
+
+    fn suspend(&self) {
+        self.want(|wants| wants.suspended = Some(true));
+    }
+
+    fn resume(&self) {
+        self.want(|wants| wants.suspended = Some(false));
+    }
+
+    fn stop(&self) {
+        self.want(|wants| wants.stop = true);
+    }
+
+    fn kill(&self) {
+        self.want(|wants| wants.kill = true);
+    }
+
+    fn usage(&self) -> Usage {
+        let Some(pid) = self.shared.status().pid else { return Usage::default() };
+        if let Some(group) = &self.group {
+            return group.usage();
+        }
+        let below = processes::below(pid);
+        Usage {
+            cpu: Some(processes::cpu(&below)),
+            memory: Some(processes::memory(&below)),
+            processes: u32::try_from(below.len()).ok(),
+            killed_for_memory: None,
+        }
+    }
+
+    fn attempts(&self) -> &Arc<Attempts> {
+        &self.attempts
+    }
+
+    fn said(&self) -> Vec<String> {
+        self.shared.status().said[0].clone()
+    }
 }
 
 impl Drop for Sandbox {
@@ -315,7 +294,7 @@ impl Drop for Sandbox {
         self.kill();
         let limit = self.patience.kill + MARGIN;
         if matches!(
-            self.wait_until(limit, |phase| matches!(phase, Phase::Ended(_))),
+            self.wait_until(limit, &|phase| matches!(phase, Phase::Ended(_))),
             Phase::Ended(_)
         ) {
             // It told its end as the last thing that it did.

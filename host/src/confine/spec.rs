@@ -63,9 +63,9 @@ pub enum Input {
     /// Nothing.
     #[default]
     None,
-    /// What listens in [`Sandbox::input_folder`](super::Sandbox::input_folder) is gamepads to it.
+    /// What listens in [`Game::input_folder`](crate::Game::input_folder) is gamepads to it.
     Sockets,
-    /// The devices that are put into [`Sandbox::devices`](super::Sandbox::devices).
+    /// The devices that are put into [`Game::devices`](crate::Game::devices).
     Devices,
 }
 

@@ -1,10 +1,10 @@
 //! What a session wants of a display, whatever draws it.
 //!
 //! ```text
-//!  Sandbox ──▶ Driver::open ──▶ Screen ──┬── source() ──▶ FrameSource: capture by damage, the pointer beside it, `Resized`
-//!                                        ├── input() ───▶ InputSink: keys, pointer, text
-//!                                        ├── clipboard() ▶ Clips
-//!                                        └── set_rate, set_size: live
+//!  Game ──▶ Driver::open ──▶ Screen ──┬── source() ──▶ FrameSource: capture by damage, the pointer beside it, `Resized`
+//!                                     ├── input() ───▶ InputSink: keys, pointer, text
+//!                                     ├── clipboard() ▶ Clips
+//!                                     └── set_rate, set_size: live
 //! ```
 //!
 //! Each of what a screen opens is used on a thread of its own, and none waits for another's answers. What was opened outlives
@@ -18,15 +18,15 @@ use media::{Clock, FrameRate, FrameSource, InputSink, MediaTime, Size};
 
 use super::clipboard::{Clip, ClipError, ClipLimits, Tell};
 use super::{Cookie, Display, DisplayError, Most};
-use crate::confine::Sandbox;
+use crate::Game;
 
 /// What draws displays.
 pub trait Driver: fmt::Debug + Send + Sync {
-    /// Opens the display of a sandbox that waits for its game.
+    /// Opens the display of a game that waits to be launched.
     ///
     /// # Errors
     /// See [`DisplayError`].
-    fn open(&self, sandbox: &Sandbox) -> Result<Box<dyn Screen>, DisplayError>;
+    fn open(&self, game: &dyn Game) -> Result<Box<dyn Screen>, DisplayError>;
 }
 
 /// The display of one session.
@@ -91,8 +91,8 @@ pub trait Clips: Send + Sync {
 pub struct X11;
 
 impl Driver for X11 {
-    fn open(&self, sandbox: &Sandbox) -> Result<Box<dyn Screen>, DisplayError> {
-        let server = sandbox.display().ok_or(DisplayError::Ended)?;
+    fn open(&self, game: &dyn Game) -> Result<Box<dyn Screen>, DisplayError> {
+        let server = game.display().ok_or(DisplayError::Ended)?;
         let mut display = Display::connect(&server.path(), &Cookie::new(server.cookie))?;
         if let Some((devices, largest)) = &server.devices {
             display = display.with_devices(devices.clone(), *largest);

@@ -7,8 +7,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use nearlight_host::Game as _;
 use nearlight_host::confine::{
-    Config, Confinement, End, Input, Limits, Network, Patience, Phase, Program, Sandbox, Server,
+    Bubblewrap, Config, End, Input, Limits, Network, Patience, Phase, Program, Sandbox, Server,
     Spec,
 };
 
@@ -17,7 +18,7 @@ pub const LONG: Duration = Duration::from_secs(60);
 
 /// A confinement and its folder.
 pub struct Bed {
-    pub confinement: Confinement,
+    pub confinement: Bubblewrap,
     pub run: tempfile::TempDir,
 }
 
@@ -52,7 +53,7 @@ pub fn bed_with(change: impl FnOnce(&mut Config)) -> Option<Bed> {
         secrets: Vec::new(),
     };
     change(&mut config);
-    match Confinement::find(&config) {
+    match Bubblewrap::find(&config) {
         Ok(confinement) => {
             println!("{:?}", confinement.found());
             Some(Bed { confinement, run })
@@ -106,7 +107,7 @@ pub fn shell(script: &str) -> Program {
 
 impl Bed {
     pub fn start(&self, spec: &Spec) -> Sandbox {
-        self.confinement.start(spec, Box::new(|_| {})).unwrap()
+        self.confinement.sandbox(spec, Box::new(|_| {})).unwrap()
     }
 
     /// A sandbox with this game in it.
@@ -119,12 +120,12 @@ impl Bed {
 
 pub fn until(sandbox: &Sandbox, wanted: &Phase) {
     let phase =
-        sandbox.wait_until(LONG, |phase| phase == wanted || matches!(phase, Phase::Ended(_)));
+        sandbox.wait_until(LONG, &|phase| phase == wanted || matches!(phase, Phase::Ended(_)));
     assert_eq!(&phase, wanted, "{:?} {:?}", sandbox.said(), sandbox.said_around());
 }
 
 pub fn ended(sandbox: &Sandbox) -> End {
-    match sandbox.wait_until(3 * LONG, |phase| matches!(phase, Phase::Ended(_))) {
+    match sandbox.wait_until(3 * LONG, &|phase| matches!(phase, Phase::Ended(_))) {
         Phase::Ended(end) => end,
         other => panic!("{other:?} {:?} {:?}", sandbox.said(), sandbox.said_around()),
     }

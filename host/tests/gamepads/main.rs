@@ -15,6 +15,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use common::{Bed, LONG, bed, ended, eventually, must_run, open_to_all, said, spec};
 use media::{Pad, PadButtons as B, PadState, Rumble};
+use nearlight_host::Game as _;
 use nearlight_host::confine::{Bind, Input, Program, Sandbox};
 use nearlight_host::gamepads::{GamepadServer, GamepadSink};
 
@@ -38,7 +39,7 @@ impl Play {
             println!("left out: there is no python3 or libSDL2");
             return None;
         }
-        assert!(bed.confinement.found().joystick.is_ok(), "{:?}", bed.confinement.found());
+        assert!(bed.confinement.found().offers.joystick.is_ok(), "{:?}", bed.confinement.found());
         // Those who play read them, wherever the tests' own files lie.
         let scripts = tempfile::tempdir().unwrap();
         open_to_all(scripts.path());

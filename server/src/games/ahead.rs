@@ -56,12 +56,12 @@ impl Ahead for GameApp {
         clock: &Arc<dyn Clock>,
         cancel: &CancellationToken,
     ) -> Result<Box<dyn Prepared>, String> {
-        let confinement = self.confinement.as_ref().map_err(Clone::clone)?;
+        let host = self.host.as_deref().map_err(Clone::clone)?;
         let video = video.unwrap_or_else(|| self.usual());
         let display = self.entry.display;
         // Who plays it may let it grow, or not.
         let largest = if display.resize { display.max_size } else { video.size };
-        let wanted = Wanted { entry: &self.entry, confinement, video, largest, clock, cancel };
+        let wanted = Wanted { entry: &self.entry, host, video, largest, clock, cancel };
         let state =
             |home: BorrowedFd<'_>| self.saves.as_ref().map(|saves| saves.state(home)).transpose();
         let (begun, state) = begin(&wanted, |_| {}, state)?;
@@ -95,15 +95,15 @@ fn settle(wanted: &Wanted<'_>, begun: &Begun) -> Result<(), String> {
     while matches!(drawn, Drawn::Not(_)) && !cancel.is_cancelled() {
         drew(&mut *source, &mut drawn, clock.as_ref())?;
     }
-    let sandbox = begun.hosted.sandbox();
-    sandbox.launch(begun.written.program.clone());
+    let game = begun.hosted.game();
+    game.launch(begun.written.program.clone());
     let mut settling = Settling::new(clock.now(), PATIENCE, entry.warm_settle);
     while !settling.look(clock.now()).map_err(|_| "it draws nothing")? {
         if cancel.is_cancelled() {
             return Err("it is not wanted any more".into());
         }
-        if let Phase::Ended(end) = sandbox.phase() {
-            let last = sandbox.said().last().map(|line| format!(": {line}")).unwrap_or_default();
+        if let Phase::Ended(end) = game.phase() {
+            let last = game.said().last().map(|line| format!(": {line}")).unwrap_or_default();
             return Err(format!("{}{last}", end.how));
         }
         if settling.has_drawn() {
@@ -148,7 +148,7 @@ impl Prepared for Warm {
     }
 
     fn is_over(&self) -> bool {
-        matches!(self.begun.hosted.sandbox().phase(), Phase::Ended(_) | Phase::Stopping)
+        matches!(self.begun.hosted.game().phase(), Phase::Ended(_) | Phase::Stopping)
     }
 
     fn kill(&self) {
@@ -185,7 +185,7 @@ impl Prepared for Warm {
         let (clock, drawn, layout) = (&clock, Drawn::Yes, start.layout);
         let told = start.told.clone();
         let played = Played { video, booking, layout, clock, keep, share, told, drawn, meter };
-        let attempts = begun.hosted.sandbox().attempts().clone();
+        let attempts = begun.hosted.game().attempts().clone();
         let running = play(begun, played, |_, _| {}).map_err(content)?;
         // One that cannot be played is started anew, with its own.
         _ = start.told.attempts.set(attempts);

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use host::confine::{Confinement, Input, Spec};
+use host::Host;
+use host::confine::{Input, Spec};
 use host::devices::{Asked, DeviceServer, DeviceSink};
 use host::gamepads::{GamepadServer, GamepadSink};
 use media::{
@@ -54,7 +55,7 @@ pub(super) type Opened = (Taken, Option<watch::Receiver<PadWishes>>);
 pub(super) fn open(
     spec: &Spec,
     entry: &Entry,
-    confinement: &Confinement,
+    host: &dyn Host,
     hosted: &Hosted,
 ) -> Result<Opened, String> {
     if !super::plays_by_devices(entry) {
@@ -62,25 +63,25 @@ pub(super) fn open(
     }
     let (wishes, wished) = watch::channel(PadWishes::default());
     let name: String = format!("pads-{}", spec.id).chars().take(15).collect();
-    let found = &confinement.found().devices;
+    let found = &host.offers().devices;
     let mut taken = Taken { no_devices: found.as_ref().err().cloned(), ..Taken::default() };
     let (server, to) = match spec.input {
         Input::None => {
             // It wants a pen, which nothing else makes, or gamepads, and there is no library.
-            let reason = confinement.found().joystick.as_ref().err();
+            let reason = host.offers().joystick.as_ref().err();
             tracing::warn!(?reason, "the game has no gamepads");
             return Ok((taken, None));
         }
         Input::Sockets => {
             let tell = move |pad: Pad, rumble| wish(&wishes, pad, Asked::Rumble(rumble));
-            let folder = hosted.sandbox().input_folder();
+            let folder = hosted.game().input_folder();
             let server = GamepadServer::open(&name, &folder, Box::new(tell))
                 .map_err(|error| format!("no gamepads: {error}"))?;
             let to = To::Sockets(server.sink());
             (PadServer::Sockets { _server: server }, to)
         }
         Input::Devices => {
-            let (kernel, folder) = (confinement.devices(), hosted.sandbox().devices());
+            let (kernel, folder) = (host.devices(), hosted.game().devices());
             let (kernel, folder) = kernel.zip(folder).ok_or("the sandbox has no devices")?;
             let tell = move |pad: Pad, asked| wish(&wishes, pad, asked);
             let pen = super::draws(entry);

@@ -1,4 +1,4 @@
-//! A game's sandbox as everybody has it who has to do with the game: its source, whoever saves it, and the thread that
+//! A confined game as everybody has it who has to do with it: its source, whoever saves it, and the thread that
 //! waits for its end.
 
 use std::fmt;
@@ -11,17 +11,18 @@ use std::time::Duration;
 use super::gamepads::PadServer;
 use crate::apps::Told;
 use crate::saves::Keep;
-use host::confine::{End, Phase, Sandbox};
+use host::Game;
+use host::confine::{End, Phase};
 
 /// How long halting a game may take.
 const HALT: Duration = Duration::from_secs(3);
 /// The thread that waits for an end wakes up so often for nothing.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// See the module. The last one that has it removes the sandbox.
+/// See the module. The last one that has it removes the game.
 pub(crate) struct Hosted {
-    sandbox: Sandbox,
-    /// Goes after the sandbox: programs may be killed by gamepads that go before them.
+    game: Box<dyn Game>,
+    /// Goes after the game: programs may be killed by gamepads that go before them.
     gamepads: OnceLock<PadServer>,
     holds: Mutex<Holds>,
     /// Taken by whoever talks with the display, which answers nothing while the game is halted.
@@ -42,14 +43,14 @@ struct Holds {
 
 impl fmt::Debug for Hosted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Hosted").field(&self.sandbox).finish()
+        f.debug_tuple("Hosted").field(&self.game).finish()
     }
 }
 
 impl Hosted {
-    pub(super) fn new(sandbox: Sandbox) -> Arc<Self> {
+    pub(super) fn new(game: Box<dyn Game>) -> Arc<Self> {
         Arc::new(Self {
-            sandbox,
+            game,
             gamepads: OnceLock::new(),
             holds: Mutex::default(),
             display: Mutex::new(()),
@@ -58,12 +59,12 @@ impl Hosted {
         })
     }
 
-    /// The sandbox. It is halted and let go by this alone.
-    pub(super) fn sandbox(&self) -> &Sandbox {
-        &self.sandbox
+    /// The game. It is halted and let go by this alone.
+    pub(super) fn game(&self) -> &dyn Game {
+        &*self.game
     }
 
-    /// Keeps the game's gamepads for as long as there is a sandbox.
+    /// Keeps the game's gamepads for as long as there is a game.
     pub(super) fn keep_gamepads(&self, gamepads: PadServer) {
         // There is one for each game.
         let _ = self.gamepads.set(gamepads);
@@ -71,12 +72,12 @@ impl Hosted {
 
     /// The player's home, also after the end.
     pub(crate) fn home(&self) -> Option<Arc<OwnedFd>> {
-        self.sandbox.home()
+        self.game.home()
     }
 
     /// Ends it at once.
     pub(crate) fn kill(&self) {
-        self.sandbox.kill();
+        self.game.kill();
     }
 
     /// Halts the game while nobody looks.
@@ -88,7 +89,7 @@ impl Hosted {
         let mut holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut holds);
         // Under the lock, so that the newest wish is the last that is told.
-        if holds.held || holds.read { self.sandbox.suspend() } else { self.sandbox.resume() }
+        if holds.held || holds.read { self.game.suspend() } else { self.game.resume() }
     }
 
     /// The right to talk with the display, unless the game is halted to be read.
@@ -109,7 +110,7 @@ impl Hosted {
         let halted = Halted { hosted: self, _display: display };
         self.hold(|holds| holds.read = true);
         // A halt before this one may still be about to end.
-        let phase = self.sandbox.wait_obeyed(HALT, |phase| {
+        let phase = self.game.wait_obeyed(HALT, &|phase| {
             matches!(phase, Phase::Suspended | Phase::Stopping | Phase::Ended(_))
         });
         match phase {
@@ -122,12 +123,12 @@ impl Hosted {
     /// Waits until all that it was told is done and the phase is one that `is_wanted`, for as long as halting a game may
     /// take; the phase then.
     pub(super) fn obeyed(&self, is_wanted: impl Fn(&Phase) -> bool) -> Phase {
-        self.sandbox.wait_obeyed(HALT, is_wanted)
+        self.game.wait_obeyed(HALT, &is_wanted)
     }
 
     /// How it ended, if it has within the limit.
     pub(super) fn ended(&self, limit: Duration) -> Option<End> {
-        match self.sandbox.wait_until(limit, |phase| matches!(phase, Phase::Ended(_))) {
+        match self.game.wait_until(limit, &|phase| matches!(phase, Phase::Ended(_))) {
             Phase::Ended(end) => Some(end),
             _ => None,
         }

@@ -4,8 +4,9 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use host::Host;
 use host::catalogue::{Entry, GameId, Refused};
-use host::confine::{self, Confinement};
+use host::confine::{self, Bubblewrap, Check};
 use host::devices::{Kernel, Machine};
 use media::{Clock, DeviceId, Size};
 
@@ -30,7 +31,7 @@ pub struct Library {
 }
 
 struct Common {
-    confinement: Result<Arc<Confinement>, String>,
+    host: Result<Arc<dyn Host>, String>,
     remembered: Arc<Remembered>,
 }
 
@@ -132,14 +133,14 @@ impl Library {
 
     fn app(&self, mut entry: Entry) -> GameApp {
         let config = &self.config;
-        let Common { confinement, remembered } = self.common();
+        let Common { host, remembered } = self.common();
         let saves = if entry.saves.is_empty() { None } else { self.saves() };
         let saves = saves.and_then(|saves| GameSaves::of(saves, &entry));
         let shares = Rules::of(&config.sharing, &entry.sharing);
         // All but its picture, which costs nothing.
         let whole = format!("{:?}", Entry { poster: None, ..entry.clone() });
         let kept = remembered.of(entry.id.as_str(), &whole);
-        let (confinement, measured) = (confinement.clone(), Arc::new(Measured::kept(kept)));
+        let (host, measured) = (host.clone(), Arc::new(Measured::kept(kept)));
         let needs_devices = config.games.devices == GameDevices::Uinput;
         // It is shown no larger than anything else on this node.
         let most = config.video.max_edge & !1;
@@ -148,17 +149,16 @@ impl Library {
         entry.display.size = within(display.size);
         entry.display.max_size = within(display.max_size);
         let entry = Arc::new(entry);
-        GameApp { entry, confinement, saves, shares, measured, needs_devices }
+        GameApp { entry, host, saves, shares, measured, needs_devices }
     }
 
     fn common(&self) -> &Common {
         self.common.get_or_init(|| {
-            let confinement = find(&self.config, self.kernel.clone());
-            let confinement = confinement.inspect_err(|reason| {
+            let host = find(&self.config, self.kernel.clone()).inspect_err(|reason| {
                 tracing::warn!(reason, "no games can be played");
             });
             let remembered = Remembered::open(&self.config.server.state_dir);
-            Common { confinement, remembered }
+            Common { host, remembered }
         })
     }
 
@@ -247,15 +247,21 @@ impl App for Broken {
     }
 }
 
-/// What games are confined by on this node, or why they are not played.
-fn find(config: &Config, kernel: Arc<dyn Kernel>) -> Result<Arc<Confinement>, String> {
+/// What games are confined by on this node, or why they are not played. This and the checks name its driver, and nothing
+/// else does.
+fn find(config: &Config, kernel: Arc<dyn Kernel>) -> Result<Arc<dyn Host>, String> {
     let mut confinement = confinement(&config.games, kernel)?;
     confinement.secrets = secrets(config);
     confinement.secrets.push(confinement.run.clone());
-    let found = Confinement::find(&confinement);
+    let found = Bubblewrap::find(&confinement);
     let found = found.map_err(|missing| missing.to_string())?;
     tracing::info!(found = ?found.found(), "games are confined");
     Ok(Arc::new(found))
+}
+
+/// What of it there is on this machine, one thing after the other.
+pub(super) fn checks(config: &config::Games) -> Result<Vec<Check>, String> {
+    confinement(config, Arc::new(Machine)).map(|config| Bubblewrap::checks(&config))
 }
 
 /// What of the node's own no game has business with.
@@ -267,10 +273,7 @@ fn secrets(config: &Config) -> Vec<PathBuf> {
     named.chain([state]).chain(&ours).cloned().collect()
 }
 
-pub(super) fn confinement(
-    config: &config::Games,
-    kernel: Arc<dyn Kernel>,
-) -> Result<confine::Config, String> {
+fn confinement(config: &config::Games, kernel: Arc<dyn Kernel>) -> Result<confine::Config, String> {
     let run = match (config.run.as_os_str().is_empty(), rustix::process::geteuid().is_root()) {
         (false, _) => config.run.clone(),
         (true, true) => PathBuf::from("/run/nearlight"),

@@ -83,7 +83,7 @@ impl GameSource {
     /// The end of the game by now, told by it or by its display.
     fn end(&self, now: MediaTime, limit: Duration) -> Option<Result<SourceEvent, SourceError>> {
         let End { how, .. } = self.hosted.ended(limit)?;
-        let said = self.hosted.sandbox().said();
+        let said = self.hosted.game().said();
         tracing::info!(%how, "the game is over");
         // Whether it did is not seen while nobody asks for pictures: one that had the time for it has.
         let drew = self.drawn == Drawn::Yes || self.drawn.is_overdue(now);
@@ -121,7 +121,7 @@ impl FrameSource for GameSource {
             return Ok(SourceEvent::Unchanged);
         };
         let spent = || {
-            let session = self.hosted.sandbox().usage().cpu? + thread_time();
+            let session = self.hosted.game().usage().cpu? + thread_time();
             Some(Spent { session, machine: Machine::now()? })
         };
         self.meter.look(Instant::now(), spent);
@@ -182,7 +182,7 @@ impl Drop for GameSource {
         if let Some(keep) = &self.keep {
             keep.ending();
         }
-        self.hosted.sandbox().stop();
+        self.hosted.game().stop();
         self.hosted.wait_over(STOP);
     }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host::catalogue::{Entry, KeyboardMode, Values};
-use host::confine::{Confinement, Phase, Program, Sandbox, command};
+use host::confine::{Phase, Program, command};
 use host::display::{Driver as _, Most, Screen, X11};
 use host::saves::State;
 use host::sound::SoundServer;
+use host::{Game, Host};
 use media::{Clock, Layout, Size, VoiceSink};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// What a game is started with beside its entry, and who wants it.
 pub(super) struct Wanted<'a> {
     pub(super) entry: &'a Entry,
-    pub(super) confinement: &'a Confinement,
+    pub(super) host: &'a dyn Host,
     pub(super) video: VideoMode,
     /// The largest that its screen can become.
     pub(super) largest: Size,
@@ -79,7 +80,7 @@ pub(super) fn begin<T>(
     step: impl Fn(StartStep),
     restore: impl FnOnce(BorrowedFd<'_>) -> Result<T, String>,
 ) -> Result<(Begun, T), String> {
-    let Wanted { entry, confinement, video, largest, clock, cancel } = *wanted;
+    let Wanted { entry, host, video, largest, clock, cancel } = *wanted;
     if let Some(missing) = entry.missing() {
         return Err(missing.to_string());
     }
@@ -91,32 +92,31 @@ pub(super) fn begin<T>(
         let (width, height) = (most.width, most.height);
         return Err(format!("{} is shown at {width}x{height} at most", entry.title));
     }
-    let spec = spec(entry, confinement, largest);
+    let spec = spec(entry, host, largest);
     step(StartStep::Sandbox);
-    let sandbox =
-        confinement.start(&spec, Box::new(|_| {})).map_err(|refused| refused.to_string())?;
-    let hosted = Hosted::new(sandbox);
-    let sandbox = hosted.sandbox();
+    let game = host.start(&spec, Box::new(|_| {})).map_err(|refused| refused.to_string())?;
+    let hosted = Hosted::new(game);
+    let game = hosted.game();
     let name: String = format!("pulse-{}", spec.id).chars().take(15).collect();
-    let sound = SoundServer::listen(&name, &sandbox.sound_folder().join("native"), clock.clone())
+    let sound = SoundServer::listen(&name, &game.sound_folder().join("native"), clock.clone())
         .map_err(|error| format!("no sound: {error}"))?;
-    let (taken, rumble) = gamepads::open(&spec, entry, confinement, &hosted)?;
+    let (taken, rumble) = gamepads::open(&spec, entry, host, &hosted)?;
     let limit = spec.patience.open + spec.patience.display;
     step(StartStep::Display);
-    match wait(sandbox, limit, cancel, |phase| matches!(phase, Phase::Waiting | Phase::Ended(_))) {
+    match wait(game, limit, cancel, |phase| matches!(phase, Phase::Waiting | Phase::Ended(_))) {
         Phase::Waiting => {}
         Phase::Ended(end) => return Err(end.how.to_string()),
         phase => return Err(format!("the display did not start in time: {phase:?}")),
     }
     step(StartStep::Game);
-    let home = sandbox.home().ok_or("the sandbox has no home")?;
+    let home = game.home().ok_or("the sandbox has no home")?;
     let written = Written::new(entry, video)?;
     let files = entry.files.iter().zip(&written.files);
     let files: Vec<_> = files.map(|(file, bytes)| (&file.path, bytes.clone())).collect();
     host::home::put(home.as_fd(), &files).map_err(|error| error.to_string())?;
     // What the player saved wins over what the entry brings.
     let restored = restore(home.as_fd())?;
-    let mut display = X11.open(sandbox).map_err(|error| error.to_string())?;
+    let mut display = X11.open(game).map_err(|error| error.to_string())?;
     display.set_rate(video.rate);
     display.set_size(video.size, video.dpi).map_err(|error| error.to_string())?;
     let prefers_text = entry.keyboard == KeyboardMode::Text;
@@ -150,7 +150,7 @@ pub(super) struct Played<'a> {
 pub(super) fn play(
     begun: Begun,
     played: Played<'_>,
-    launch: impl FnOnce(&Sandbox, Program),
+    launch: impl FnOnce(&dyn Game, Program),
 ) -> Result<Running, String> {
     let Begun { hosted, mut display, written, sound, taken, rumble, prefers_text, listens } = begun;
     let Played { video, booking, layout, clock, keep, share, told, drawn, meter } = played;
@@ -174,7 +174,7 @@ pub(super) fn play(
     if let Some(share) = &share {
         share.begin(&hosted, &*display);
     }
-    launch(hosted.sandbox(), written.program);
+    launch(hosted.game(), written.program);
     let sounds = sound.source();
     let voice = listens.then(|| Arc::new(sound.microphone()) as Arc<dyn VoiceSink>);
     Ok(Running {
@@ -203,7 +203,7 @@ pub(super) fn play(
 /// What is missing or fails, for people.
 pub(super) fn start(
     entry: &Entry,
-    confinement: &Confinement,
+    host: &dyn Host,
     video: VideoMode,
     clock: &Arc<dyn Clock>,
     start: &Start,
@@ -213,19 +213,19 @@ pub(super) fn start(
         start.step.send_replace(Some(step));
     };
     let largest = start.booking.as_ref().map_or(video.size, |booking| booking.largest());
-    let wanted = Wanted { entry, confinement, video, largest, clock, cancel: &start.cancel };
+    let wanted = Wanted { entry, host, video, largest, clock, cancel: &start.cancel };
     let restore = |home: BorrowedFd<'_>| {
         let restored = |keep: &Arc<Keep>| Ok((keep.clone(), keep.restore(home, &start.cancel)?));
         start.keep.as_ref().map(restored).transpose()
     };
     let (begun, keep) = begin(&wanted, step, restore)?;
     let drawn = Drawn::Not(clock.now() + UNDRAWN);
-    _ = start.told.attempts.set(begun.hosted.sandbox().attempts().clone());
+    _ = start.told.attempts.set(begun.hosted.game().attempts().clone());
     let (share, told) = (start.share.clone(), start.told.clone());
     let (layout, booking) = (start.layout, start.booking.clone());
     let played = Played { video, booking, layout, clock, keep, share, told, drawn, meter };
-    play(begun, played, |sandbox, program| {
-        sandbox.launch(program);
+    play(begun, played, |game, program| {
+        game.launch(program);
         step(StartStep::Picture);
     })
 }
@@ -241,14 +241,14 @@ fn most(booking: Option<Arc<Booking>>, begins: Size) -> Most {
 /// Waits until the phase is one that `is_wanted`, until the time is over, or until nobody wants it any more;
 /// the phase then.
 pub(super) fn wait(
-    sandbox: &Sandbox,
+    game: &dyn Game,
     limit: Duration,
     cancel: &CancellationToken,
     is_wanted: impl Fn(&Phase) -> bool,
 ) -> Phase {
     let mut left = limit;
     loop {
-        let phase = sandbox.wait_until(left.min(LOOK), &is_wanted);
+        let phase = game.wait_until(left.min(LOOK), &is_wanted);
         left = left.saturating_sub(LOOK);
         if is_wanted(&phase) || left.is_zero() || cancel.is_cancelled() {
             return phase;

@@ -96,18 +96,15 @@ fn game(
         secrets: Vec::new(),
     };
     change(&mut config);
-    match Confinement::find(&config) {
-        Ok(found) => {
-            let (entry, confinement) = (Arc::new(entries.remove(0)), Ok(Arc::new(found)));
-            Some(GameApp {
-                entry,
-                confinement,
-                saves: None,
-                shares: None,
-                measured: Arc::default(),
-                needs_devices: false,
-            })
-        }
+    match confine::Bubblewrap::find(&config) {
+        Ok(found) => Some(GameApp {
+            entry: Arc::new(entries.remove(0)),
+            host: Ok(Arc::new(found)),
+            saves: None,
+            shares: None,
+            measured: Arc::default(),
+            needs_devices: false,
+        }),
         Err(missing) => {
             let must = std::env::var_os("NEARLIGHT_HOST").is_some_and(|value| value == "1");
             assert!(!must, "NEARLIGHT_HOST is set, and {missing}");
