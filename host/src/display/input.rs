@@ -21,7 +21,6 @@ use x11rb::connection::Connection as _;
 use x11rb::cookie::Cookie;
 use x11rb::errors::ConnectionError;
 use x11rb::protocol::xproto::{ConnectionExt as _, KeyButMask};
-use x11rb::protocol::xtest::ConnectionExt as _;
 
 use super::Most;
 use super::devices::{Which, XDevices};
@@ -111,8 +110,6 @@ impl XInput {
             owed: false,
             gone: false,
         };
-        // A program that grabs the server does not keep its player from it.
-        input.link.x().xtest_grab_control(true)?;
         // What another connection left pressed stays so until somebody lets go of it.
         let pressed = input.link.x().query_keymap()?.reply()?.keys;
         let pointer = input.link.x().query_pointer(input.link.root())?.reply()?;

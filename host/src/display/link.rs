@@ -138,7 +138,7 @@ impl From<DisplayError> for SourceError {
     }
 }
 
-/// A connection whose server has what we need.
+/// A connection whose server has what we need, and serves it also while a program grabs the server.
 pub(super) struct Link {
     x: RustConnection<Wire>,
     root: Window,
@@ -159,6 +159,8 @@ impl Link {
         let link = Self { x, root };
         link.check_layout()?;
         link.check_extensions()?;
+        // A program that grabs the server keeps its player neither from what it draws nor from input.
+        link.x().xtest_grab_control(true)?.check()?;
         Ok(link)
     }
 

@@ -169,7 +169,8 @@ impl Display {
 
     /// Gives it another size, even both ways and at most the one that the server was started with, and a
     /// number of dots an inch (48 to 480, 96 being usual). Programs see it at once, and windows that filled the
-    /// screen before, or the only one of a program, fill it again; sources say `Resized`.
+    /// screen before, or the only one of a program, fill it again; sources say `Resized`. Whoever asks for it asks no source
+    /// meanwhile, which would see the screen half changed. It waits while a program grabs the server.
     ///
     /// # Errors
     /// [`DisplayError::Size`] when it cannot have that size; and see there.

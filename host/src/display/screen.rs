@@ -120,7 +120,7 @@ pub(super) fn set_size(
         return refuse(format!("edges are even, and {LEAST} at least"));
     }
     let dpi = dpi.clamp(48, 480);
-    // Nobody sees a screen that is half changed.
+    // No program sees a screen that is half changed.
     x.grab_server()?;
     let changed = change(link, size, rate, dpi, made);
     let x = link.x();

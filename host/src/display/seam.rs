@@ -36,7 +36,7 @@ pub trait Screen: Send {
     fn set_rate(&mut self, rate: FrameRate);
 
     /// Gives it another size, even both ways and at most the sandbox's largest, and a number of dots an inch (48 to 480, 96
-    /// being usual). Programs see it at once; sources say `Resized`.
+    /// being usual). Programs see it at once; sources say `Resized`. Whoever asks for it asks no source meanwhile.
     ///
     /// # Errors
     /// [`DisplayError::Size`] when it cannot have that size; and see there.

@@ -24,7 +24,8 @@ use crate::server::{self, COOKIE_BYTES, Server};
 
 /// Of all tests but those whose programs do not answer.
 const PATIENT: Duration = Duration::from_secs(60);
-const LIMITS: ClipLimits = ClipLimits { text: 1 << 20, image: 4 << 20, patience: PATIENT };
+pub(crate) const LIMITS: ClipLimits =
+    ClipLimits { text: 1 << 20, image: 4 << 20, patience: PATIENT };
 const UTF8: &str = "UTF8_STRING";
 const PNG: &str = "image/png";
 
@@ -35,7 +36,7 @@ fn open(display: &Display, limits: ClipLimits) -> (Clipboard, Receiver<()>) {
     (clipboard, told)
 }
 
-fn text(text: &str) -> Clip {
+pub(crate) fn text(text: &str) -> Clip {
     Clip::new(ClipKind::Text, Bytes::copy_from_slice(text.as_bytes())).unwrap()
 }
 

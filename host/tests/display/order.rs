@@ -1,20 +1,27 @@
 //! What goes by several ways (XTEST and devices of an X server's own) comes as it went, and nothing stops it for good.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use media::input::TouchPhase;
-use media::{InputEvent, InputSink as _, KeyCode, MediaTime, Pen, PenState, TakenAs};
+use media::{
+    FrameRate, InputEvent, InputSink as _, KeyCode, MediaTime, Pen, PenState, Size, TakenAs,
+};
+use nearlight_host::display::Clips as _;
 use rustix::process::Signal;
+use testkit::WallClock;
 use x11rb::connection::Connection as _;
 use x11rb::protocol::Event;
 use x11rb::protocol::xinput::{ConnectionExt as _, XIChangePropertyAux};
 use x11rb::protocol::xproto::{AtomEnum, ConnectionExt as _, PropMode};
 use x11rb::wrapper::ConnectionExt as _;
 
+use crate::capture::{check, frame, rect, settle};
 use crate::client::Client;
+use crate::clipboard::{LIMITS, text};
 use crate::fingers::{client, hand, inject, input, next};
 use crate::input::catch_up;
-use crate::server;
+use crate::server::{self, Server};
 
 /// Every device that there is.
 const ALL_DEVICES: u16 = 0;
@@ -208,5 +215,28 @@ fn a_program_that_grabs_the_server_stops_no_input() {
     ] {
         inject(&mut input, event);
         expected.iter().for_each(|each| assert_eq!(seen(&client), *each));
+    }
+}
+
+#[test]
+fn a_program_that_grabs_the_server_stops_no_pictures_and_no_clipboard() {
+    let starts: [fn(u32, u32) -> Option<Server>; 2] = [server::start, server::start_xorg];
+    for start in starts {
+        let Some(server) = start(640, 360) else { continue };
+        let client = Client::open(&server, 640, 360);
+        let display = server.connect();
+        let mut source = display.source(FrameRate::fps(1_000), WallClock::shared()).unwrap();
+        let clipboard = display.clipboard(LIMITS, Arc::new(|| {})).unwrap();
+        settle(&mut source);
+        client.x.grab_server().unwrap();
+        client.x.sync().unwrap();
+        for colour in [0x20_40_80, 0x80_40_20] {
+            client.fill(rect(0, 0, 640, 360), colour);
+            let picture = frame(&mut source);
+            check(&picture, 0, 0, colour);
+            check(&picture, 639, 359, colour);
+        }
+        assert_eq!(display.size().unwrap(), Size::new(640, 360));
+        clipboard.offer(text("pasted")).unwrap();
     }
 }
