@@ -3,17 +3,19 @@
 //! outside, by the namespaces and the filters that this process runs in, of which it installs one.
 //!
 //! Its standard input is one end of the socket pair of `confine::protocol`. One thread; it waits in one
-//! `poll` for the node, for children, and for the X server.
+//! `poll` for the node, for children, and for the X server, and beside that only for what it halts.
 
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
 
 use nearlight_host::confine::attempts;
 use nearlight_host::confine::command::{HOME, X_FOLDER};
 use nearlight_host::confine::machine::Exit;
+use nearlight_host::confine::processes;
 use nearlight_host::confine::protocol::{Channel, Report, Request};
 use nearlight_host::confine::spec::Program;
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
@@ -22,6 +24,11 @@ use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, WaitOptions, setrlimit, wait};
+
+/// How long it is waited for that everything stands still: half of what the node waits for that.
+const HALT_PATIENCE: Duration = Duration::from_secs(1);
+/// Time between two looks whether it does.
+const LOOK: Duration = Duration::from_millis(1);
 
 fn main() -> ExitCode {
     let asked = std::env::args_os().nth(1);
@@ -35,10 +42,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            #[expect(clippy::print_stderr, reason = "the node reads and logs it")]
-            {
-                eprintln!("nearlight-init: {error}");
-            }
+            say(&error.to_string());
             ExitCode::FAILURE
         }
     }
@@ -47,10 +51,7 @@ fn main() -> ExitCode {
 /// What leads out is refused from here on. Where the node can be told what is, by what comes back.
 fn confined() -> io::Result<Option<OwnedFd>> {
     attempts::install(true).or_else(|error| {
-        #[expect(clippy::print_stderr, reason = "the node reads and logs it")]
-        {
-            eprintln!("nearlight-init: nobody can be told what is refused: {error}");
-        }
+        say(&format!("nobody can be told what is refused: {error}"));
         attempts::install(false)
     })
 }
@@ -156,7 +157,7 @@ impl Init {
                 }
             }
             Request::Freeze => {
-                everything(Signal::SIGSTOP);
+                halt();
                 self.tell(&Report::Frozen)?;
             }
             Request::Thaw => {
@@ -231,6 +232,11 @@ impl Init {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "the node reads and logs it")]
+fn say(text: &str) {
+    eprintln!("nearlight-init: {text}");
+}
+
 fn pid(child: &Child) -> Pid {
     Pid::from_raw(child.id().cast_signed())
 }
@@ -252,4 +258,23 @@ fn limit(resource: Resource, wanted: Option<u32>) -> io::Result<()> {
 fn everything(signal: Signal) {
     // There may be none.
     let _ = kill(Pid::from_raw(-1), signal);
+}
+
+/// Halts every process but this one, and waits until none of them does anything any more. What is in a call that
+/// nothing interrupts is waited for within a bound alone: that of `vfork(2)` lasts until the new child, which is
+/// halted, goes on.
+fn halt() {
+    let until = Instant::now() + HALT_PATIENCE;
+    loop {
+        // Again each time: what was not halted yet may have let others run again.
+        everything(Signal::SIGSTOP);
+        if processes::others_stand_still() {
+            return;
+        }
+        if Instant::now() >= until {
+            say("not everything that was halted stands still yet");
+            return;
+        }
+        std::thread::sleep(LOOK);
+    }
 }

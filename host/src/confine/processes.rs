@@ -1,7 +1,8 @@
-//! The processes below another one, as `/proc` shows them.
+//! Processes as `/proc` shows them: those below another one, and whether others stand still.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::time::Duration;
 
 use rustix::param::{clock_ticks_per_second, page_size};
@@ -13,6 +14,8 @@ pub struct Stat {
     pub pid: u32,
     /// Its parent.
     pub parent: u32,
+    /// What it does, as a letter: `R` for what runs, `T` for what is halted.
+    pub state: char,
     /// Processor time of its threads and of the children that it has collected, in clock ticks.
     pub ticks: u64,
     /// Clock ticks from boot to its start.
@@ -34,24 +37,45 @@ impl Stat {
             (14..=17).map(field).try_fold(0_u64, |sum, of| Some(sum.saturating_add(of?)))?;
         Some(Self {
             pid,
+            state: fields.first()?.chars().next()?,
             parent: u32::try_from(field(4)?).ok()?,
             ticks,
             start: field(22)?,
             pages: field(24)?,
         })
     }
+
+    /// Halted by a signal, or at its end. What is in a call that nothing interrupts is neither.
+    fn stands_still(&self) -> bool {
+        matches!(self.state, 'T' | 't' | 'Z' | 'X')
+    }
+}
+
+/// Of the processes, or the threads of one, that a folder has; those that are gone by now are left out.
+fn stats(folder: &str) -> io::Result<Vec<Stat>> {
+    let there = fs::read_dir(folder)?.flatten().filter_map(|entry| {
+        let number: u32 = entry.file_name().to_str()?.parse().ok()?;
+        Stat::parse(&fs::read_to_string(format!("{folder}/{number}/stat")).ok()?)
+    });
+    Ok(there.collect())
+}
+
+/// Whether every process that this one sees, itself left out, stands still with all of its threads.
+pub fn others_stand_still() -> bool {
+    let own = std::process::id();
+    stats("/proc").is_ok_and(|all| all.iter().all(|of| of.pid == own || stands_still(of.pid)))
+}
+
+fn stands_still(pid: u32) -> bool {
+    // What is gone does.
+    stats(&format!("/proc/{pid}/task")).unwrap_or_default().iter().all(Stat::stands_still)
 }
 
 /// Processes that descend from this one, itself included, the older of a line first.
 pub fn below(pid: u32) -> Vec<Stat> {
-    let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
     let mut children: BTreeMap<u32, Vec<Stat>> = BTreeMap::new();
     let mut found = Vec::new();
-    for stat in all.flatten().filter_map(|entry| {
-        let name = entry.file_name();
-        let pid: u32 = name.to_str()?.parse().ok()?;
-        Stat::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-    }) {
+    for stat in stats("/proc").unwrap_or_default() {
         if stat.pid == pid {
             found.push(stat);
         } else {
@@ -81,17 +105,40 @@ pub fn memory(of: &[Stat]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+
     use super::*;
 
     #[test]
     fn a_name_with_brackets_does_not_confuse() {
         let fields: Vec<String> = (4..=52).map(|field| field.to_string()).collect();
         let line = format!("7 (a) b) S {}", fields.join(" "));
-        let stat = Stat { pid: 7, parent: 4, ticks: 14 + 15 + 16 + 17, start: 22, pages: 24 };
+        let ticks = 14 + 15 + 16 + 17;
+        let stat = Stat { pid: 7, parent: 4, state: 'S', ticks, start: 22, pages: 24 };
         assert_eq!(Stat::parse(&line), Some(stat));
         for bad in ["", "7", "7 (a) S 1 2", "x (a) S 1 2 3"] {
             assert_eq!(Stat::parse(bad), None);
         }
+    }
+
+    #[test]
+    fn what_is_halted_or_gone_stands_still() {
+        let mut cat = std::process::Command::new("/bin/cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (pid, number) = (Pid::from_child(&cat), cat.id());
+        assert!(!stands_still(number), "it waits for its input");
+        kill_process(pid, Signal::STOP).unwrap();
+        waitpid(Some(pid), WaitOptions::UNTRACED).unwrap();
+        assert!(stands_still(number));
+        kill_process(pid, Signal::CONT).unwrap();
+        waitpid(Some(pid), WaitOptions::CONTINUED).unwrap();
+        assert!(!stands_still(number));
+        cat.kill().unwrap();
+        cat.wait().unwrap();
+        assert!(stands_still(number));
+        assert!(!stands_still(std::process::id()) && !others_stand_still());
     }
 
     #[test]
