@@ -23,3 +23,4 @@ mod player;
 mod reload;
 mod side_by_side;
 mod smaller;
+mod starts;
