@@ -1,0 +1,147 @@
+// How soon coded pictures were on the screen by WebRTC and by WebTransport in sessions that were played here, which the next ones
+// are to know: where WebTransport was sooner, it is wanted first (choice.ts). Figures lie in the browser's storage, for each
+// node apart, or, without one, in the page.
+//
+//   the node's figures ── STRETCH_MS of play without a break ──▶ their median ── the newest, for KEPT_MS ──▶ the median of these
+//
+// None of the constants is measured: they say how much is to be known before something else than the default is taken.
+import type { Stats } from '../wire/index.ts';
+import { isRecord } from '../wire/control.ts';
+import type { TransportKind } from './choice.ts';
+
+const KEY = 'nearlight-measured-transports';
+
+/** How much play one figure is of, milliseconds. */
+export const STRETCH_MS = 20_000;
+/** The node tells its figures four times a second. After a longer pause the page stood still, or the path. Milliseconds. */
+const MOST_PAUSE_MS = 1_000;
+/** Stretches of a transport that say something of it. */
+const LEAST_STRETCHES = 2;
+/** No more are kept of each, which are five minutes of play. */
+export const MOST_STRETCHES = 15;
+/** What is older was perhaps another network, browser or node. Milliseconds. */
+export const KEPT_MS = 7 * 24 * 60 * 60_000;
+/** WebTransport is better where it is sooner by more than this, milliseconds... */
+const MARGIN_MS = 2;
+/** ...and by more than this part of what WebRTC takes. */
+const MARGIN_PART = 0.1;
+/** No figure is that large: the node takes no reports of frames that left longer than four seconds ago. Milliseconds. */
+const LIMIT_MS = 10_000;
+
+/** How long these take is the scene's or the game's, whichever transport there is. */
+const BEFORE: readonly string[] = ['capture', 'draw', 'convert', 'mailbox', 'encode'];
+
+/** A WebSocket is the last resort, however soon its pictures come. */
+type Compared = Exclude<TransportKind, 'websocket'>;
+
+interface Figure {
+  readonly ms: number;
+  /** When that was, milliseconds since 1970. */
+  readonly at: number;
+}
+
+/** How long coded pictures take to the screen, milliseconds. */
+export type Comparison = Readonly<Record<Compared, number>>;
+
+/**
+ * How long coded pictures took to the screen, milliseconds: the whole as in the graph, the mean of the last seconds, less what comes
+ * before the transport. Undefined where no picture is known to be shown.
+ */
+export function toScreen({ stages, mean_total: total }: Pick<Stats, 'stages' | 'mean_total'>): number | undefined {
+  if (total == null) return undefined;
+  return stages.reduce((rest, { stage, mean }) => (BEFORE.includes(stage) ? rest - (mean ?? 0) : rest), total);
+}
+
+/** Play by one connection without a break. It is told the time, in milliseconds. */
+export class Stretch {
+  private by: object | undefined;
+  private figures: number[] = [];
+  private toldAt = 0;
+  private playedMs = 0;
+
+  /**
+   * The node told this of play by this connection, or nothing while no picture moves; by none where it is no play that counts.
+   * Yields the median of a stretch that is whole; the next one begins then.
+   */
+  add(by: object | undefined, figure: number | undefined, now: number): number | undefined {
+    const passed = now - this.toldAt;
+    this.toldAt = now;
+    if (by !== this.by || passed > MOST_PAUSE_MS) this.begin(by);
+    else if (by !== undefined && figure !== undefined) {
+      this.figures.push(figure);
+      this.playedMs += passed;
+    }
+    if (this.playedMs < STRETCH_MS) return undefined;
+    const whole = median(this.figures);
+    this.begin(by);
+    return whole;
+  }
+
+  private begin(by: object | undefined): void {
+    this.by = by;
+    this.figures = [];
+    this.playedMs = 0;
+  }
+}
+
+export class Measured {
+  private kept: Readonly<Record<Compared, readonly Figure[]>> = { webrtc: [], webtransport: [] };
+  private readonly key: string;
+
+  /** `node` is where its API is; `now` is milliseconds since 1970, as it outlives the page. */
+  constructor(node: URL, private readonly storage: () => Pick<Storage, 'getItem' | 'setItem'>, private readonly now: () => number) {
+    this.key = `${KEY} ${node.href}`;
+    try {
+      const kept: unknown = JSON.parse(storage().getItem(this.key) ?? '{}');
+      if (isRecord(kept)) this.kept = { webrtc: figuresIn(kept['webrtc']), webtransport: figuresIn(kept['webtransport']) };
+    } catch {
+      // What is there is nobody's, or nothing may be kept.
+    }
+  }
+
+  /** A stretch of play took this, milliseconds. */
+  add(kind: TransportKind, ms: number): void {
+    if (kind === 'websocket') return;
+    const figures = [...this.fresh(kind), { ms, at: this.now() }].slice(-MOST_STRETCHES);
+    this.kept = { ...this.kept, [kind]: figures };
+    try {
+      this.storage().setItem(this.key, JSON.stringify(this.kept));
+    } catch {
+      // The next visit begins without.
+    }
+  }
+
+  /** What both take, where it is known and WebTransport is better. */
+  get better(): Comparison | undefined {
+    const [webrtc, webtransport] = [this.typical('webrtc'), this.typical('webtransport')];
+    if (webrtc === undefined || webtransport === undefined) return undefined;
+    const sooner = webrtc - webtransport;
+    return sooner > MARGIN_MS && sooner > webrtc * MARGIN_PART ? { webrtc, webtransport } : undefined;
+  }
+
+  private typical(kind: Compared): number | undefined {
+    const fresh = this.fresh(kind);
+    return fresh.length < LEAST_STRETCHES ? undefined : median(fresh.map(({ ms }) => ms));
+  }
+
+  private fresh(kind: Compared): readonly Figure[] {
+    const now = this.now();
+    // A clock that was set back makes nothing new.
+    return this.kept[kind].filter(({ at }) => now >= at && now - at < KEPT_MS);
+  }
+}
+
+function figuresIn(list: unknown): readonly Figure[] {
+  return Array.isArray(list) ? list.filter(isFigure).slice(-MOST_STRETCHES) : [];
+}
+
+function isFigure(value: unknown): value is Figure {
+  if (!isRecord(value)) return false;
+  const { ms, at } = value;
+  return typeof ms === 'number' && ms >= 0 && ms < LIMIT_MS && typeof at === 'number';
+}
+
+/** The lower one of an even number. */
+function median(values: readonly number[]): number | undefined {
+  return values.toSorted((one, other) => one - other)[Math.ceil(values.length / 2) - 1];
+}
