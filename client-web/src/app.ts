@@ -4,6 +4,7 @@ import { ApiProblem, type Api } from './api.ts';
 import { readGamepads } from './input/gamepad.ts';
 import { TransportChoice } from './session/choice.ts';
 import { takeUp } from './session/kept.ts';
+import { Measured } from './session/measured.ts';
 import type { Seat } from './session/play.ts';
 import { isFinal } from './session/state.ts';
 import { whoPlays } from './session/who.ts';
@@ -51,7 +52,7 @@ export class App {
     private readonly api: Api,
     private readonly settings: Settings,
   ) {
-    this.transports = new TransportChoice(settings.transport, lacksOf(settings));
+    this.transports = new TransportChoice(settings.transport, lacksOf(settings), new Measured(settings.api, () => localStorage, () => Date.now()));
     this.notice = insecureNotice(new URL(location.href));
     // For as long as the page is there.
     new PadMenu({

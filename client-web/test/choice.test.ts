@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { FORGIVE_MS, TransportChoice, type Abilities, type Chosen, type Lacks, type TransportWish } from '../src/session/choice.ts';
+import type { Comparison } from '../src/session/measured.ts';
+import { unkept } from './scene.ts';
 
 const able: Abilities = { lacks: {}, decodes: ['H264', 'AV1'] };
 const node = { webtransport: true, websocket: true, hdr: false };
 const of = (choice: TransportChoice, now = 0): Chosen => choice.choose(able, node, now);
-const made = (wish: TransportWish = 'auto', lacks: Lacks = {}): TransportChoice => new TransportChoice(wish, lacks);
+const made = (wish: TransportWish = 'auto', lacks: Lacks = {}): TransportChoice => new TransportChoice(wish, lacks, unkept());
 
 describe('the choice of a transport', () => {
   it('is settled before the node is asked only where the node cannot change it', () => {
@@ -121,5 +123,64 @@ describe('the choice of a transport', () => {
     choice.prefer('webrtc');
     expect(of(choice, 1)).toEqual({ kind: 'webrtc', reason: 'chosen here' });
     expect(choice.isSettled(1)).toBe(true);
+  });
+});
+
+describe('a transport that was measured better', () => {
+  /** The choice after two stretches of play by each, which took so many milliseconds. */
+  const measured = (webrtc: number, webtransport: number, wish: TransportWish = 'auto', lacks: Lacks = {}): TransportChoice => {
+    const figures = unkept();
+    for (const ms of [webrtc, webrtc]) figures.add('webrtc', ms);
+    for (const ms of [webtransport, webtransport]) figures.add('webtransport', ms);
+    return new TransportChoice(wish, lacks, figures);
+  };
+  const kinds = (choice: TransportChoice): readonly string[] => choice.entrants(of(choice).kind, able, node, 0).map(({ kind }) => kind);
+
+  it('is wanted first where it is WebTransport, and the reason has the figures', () => {
+    const choice = measured(21.4, 13.6);
+    expect(choice.isSettled(0)).toBe(false);
+    expect(of(choice)).toEqual({ kind: 'webtransport', reason: 'measured here: coded pictures are on the screen after 14 ms, by WebRTC after 21; decodes H264, AV1' });
+    expect(kinds(choice)).toEqual(['webtransport', 'webrtc', 'websocket']);
+    // Nobody asked for it: it is not waited for as if.
+    expect(choice.entrants('webtransport', able, node, 0)[0]?.isAsked).toBe(false);
+    expect(choice.limitMs('webtransport')).toBe(made().limitMs('webtransport'));
+  });
+
+  it('is the default where it is not WebTransport', () => {
+    for (const choice of [measured(13.6, 21.4), measured(14, 14)]) {
+      expect(choice.isSettled(0)).toBe(true);
+      expect(of(choice)).toEqual({ kind: 'webrtc', reason: 'the default' });
+      expect(kinds(choice)).toEqual(['webrtc', 'webtransport', 'websocket']);
+    }
+  });
+
+  it('gives way to what is asked for, and to what speaks against it', () => {
+    expect(of(measured(21, 14, 'webrtc'))).toEqual({ kind: 'webrtc', reason: 'the page’s address asks for it' });
+    expect(of(measured(21, 14, 'websocket')).kind).toBe('websocket');
+    expect(of(measured(21, 14, 'webtransport')).reason).toMatch(/^the page’s address asks for it/);
+    const chosen = measured(21, 14);
+    chosen.prefer('webrtc');
+    expect(of(chosen)).toEqual({ kind: 'webrtc', reason: 'chosen here' });
+    const high = measured(21, 14).choose(able, { ...node, hdr: true }, 0);
+    expect(high).toEqual({ kind: 'webrtc', reason: 'high dynamic range is shown by a video element' });
+    expect(measured(21, 14).choose(able, { ...node, webtransport: false }, 0)).toEqual({ kind: 'webrtc', reason: 'the node offers no WebTransport' });
+    const lacking = measured(21, 14, 'auto', { webtransport: 'this browser has no WebTransport' });
+    expect(lacking.isSettled(0)).toBe(true);
+    expect(of(lacking)).toEqual({ kind: 'webrtc', reason: 'this browser has no WebTransport' });
+    const failed = measured(21, 14);
+    failed.failed('webtransport', 'did not connect', 0);
+    expect(of(failed, 1)).toEqual({ kind: 'webrtc', reason: 'WebTransport did not connect' });
+  });
+
+  it('is so by figures that can be compared alone', () => {
+    const after = (lacks: Lacks, hdr: boolean): Comparison | undefined => {
+      const figures = unkept();
+      const choice = new TransportChoice('auto', lacks, figures);
+      for (const [kind, ms] of [['webrtc', 21], ['webtransport', 14], ['webrtc', 21], ['webtransport', 14]] as const) choice.played(kind, ms, { ...node, hdr });
+      return figures.better;
+    };
+    expect(after({}, false)).toEqual({ webrtc: 21, webtransport: 14 });
+    expect(after({}, true)).toBeUndefined();
+    expect(after({ webtransport: 'pictures are shown by a video element here' }, false)).toBeUndefined();
   });
 });

@@ -4,6 +4,7 @@ import { Api } from '../src/api.ts';
 import type { Pipe } from '../src/input/sender.ts';
 import { TransportChoice, TransportFailed, type Abilities, type Lacks, type TransportKind, type TransportWish } from '../src/session/choice.ts';
 import type { ConnectionEvents, SessionConnection, Signalling } from '../src/session/connection.ts';
+import { Measured } from '../src/session/measured.ts';
 import { PlaySession } from '../src/session/play.ts';
 import type { Taken } from '../src/session/events.ts';
 import type { TicketLink } from '../src/settings.ts';
@@ -141,6 +142,9 @@ export interface Scene {
   readonly newest: () => FakeConnection;
 }
 
+/** What play measures, where nothing can be kept of it. */
+export const unkept = (): Measured => new Measured(new URL('https://node.test/'), () => { throw new Error('no storage'); }, () => Date.now());
+
 /** A browser that has everything. */
 const ABLE: Abilities = { lacks: {}, decodes: ['H264', 'VP8'] };
 
@@ -160,11 +164,13 @@ export interface Means {
   readonly left?: TicketLink;
   /** Whether the network is up. */
   readonly reachable?: () => boolean;
+  /** What was measured of transports before. */
+  readonly measured?: Measured;
   /** Takes no silence for a path that is gone. */
   readonly patient?: boolean;
 }
 
-export function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', respond: Respond = () => undefined, { wish = 'webrtc', lacks = {}, abilities = ABLE, fails, refuses, waits = false, streamAt, left, reachable = () => true, patient = false }: Means = {}): Scene {
+export function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', respond: Respond = () => undefined, { wish = 'webrtc', lacks = {}, abilities = ABLE, fails, refuses, waits = false, streamAt, left, reachable = () => true, measured = unkept(), patient = false }: Means = {}): Scene {
   const [connections, log, states, taken, prepared]: [FakeConnection[], string[], PlayState[], Taken[], number[]] = [[], [], [], [], []];
   const races: string[] = [];
   const make = (kind: TransportKind) => (events: ConnectionEvents): FakeConnection => {
@@ -176,7 +182,7 @@ export function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo
     connections.push(made);
     return made;
   };
-  const transports = new Transports(new TransportChoice(wish, lacks), { webrtc: make('webrtc'), frames: (kind, events) => make(kind)(events), prepare: () => { prepared.push(log.length); } }, () => Promise.resolve(abilities));
+  const transports = new Transports(new TransportChoice(wish, lacks, measured), { webrtc: make('webrtc'), frames: (kind, events) => make(kind)(events), prepare: () => { prepared.push(log.length); } }, () => Promise.resolve(abilities));
   const api = new Api(new URL('https://node.test/'), undefined, (url, init) => {
     const path = new URL(url as string).pathname.replace('/api/v1/', '');
     const method = init?.method ?? 'GET';

@@ -1,11 +1,13 @@
 import { describe, expect, it, vi } from 'vitest';
 import { FORGIVE_MS, TransportFailed, type TransportKind } from '../src/session/choice.ts';
 import { offerDescriptor, type HeaderExtension } from '../src/session/extensions.ts';
+import { STRETCH_MS } from '../src/session/measured.ts';
 import { PICTURE_MS } from '../src/session/play.ts';
 import { HEAD_START_MS } from '../src/session/race.ts';
 import { CONNECT_MS } from '../src/session/refusal.ts';
 import { clientNow, rtp, type Micros } from '../src/units.ts';
-import { hear, live, onAPage, pass, session, setUp, start, type Means, type Scene } from './scene.ts';
+import type { Stats } from '../src/wire/index.ts';
+import { hear, live, onAPage, page, pass, session, setUp, start, unkept, type Means, type Scene } from './scene.ts';
 
 onAPage();
 
@@ -295,6 +297,52 @@ describe('the transport', () => {
     await pass();
     expect(scene.play.state.name).toBe('live');
     expect(scene.taken.at(-1)?.reason).toBe('WebTransport was refused');
+  });
+});
+
+describe('what is measured of transports', () => {
+  const stage = (name: string, mean: number): Stats['stages'][number] => ({ stage: name, ms: { p50: mean, p95: mean, p99: mean }, mean });
+  const stats = (toScreen: number, limitedBy: Stats['rate']['limited_by']): Stats => ({
+    fps: 60, kbps: 8000, target_kbps: 10000, coded: [2, 2], internal: [2, 2], unchanged: 0, dropped: 0, keyframes: 1, input_dropped: 0, viewers: { co_players: 0, spectators: 0 },
+    rate: { path: 'clear', limited_by: limitedBy, queue_ms: 0, arrives_kbps: 7900, frame_rate: 1, size: 1, size_changes: 0 }, stages: [stage('draw', 8), stage('network', toScreen)], mean_total: 8 + toScreen,
+  });
+  /** The node tells how it goes, for two stretches of play. */
+  const plays = async (scene: Scene, toScreen: number, limitedBy: Stats['rate']['limited_by'] = 'ceiling'): Promise<void> => {
+    for (let passed = 0; passed <= STRETCH_MS * 2; passed += 250) {
+      await pass(250);
+      scene.newest().events.onControl(JSON.stringify({ type: 'stats', ...stats(toScreen, limitedBy) }));
+    }
+  };
+  const offering = (method: string, path: string): Response | undefined =>
+    method === 'POST' && path === 'sessions' ? Response.json({ ...session, webtransport: { url: 'https://node.test:4433/wt/a?ticket=first', certificate_hashes: ['AA=='] } }, { status: 201 }) : undefined;
+
+  it('is what play took that somebody saw, and the next session begins by it', async () => {
+    const measured = unkept();
+    const begin = async (wish: Means['wish'] = 'auto'): Promise<Scene> => {
+      const scene = setUp('demo', offering, { wish, measured, patient: true });
+      await live(scene);
+      return scene;
+    };
+    const first = await begin();
+    expect(first.taken.at(-1)).toMatchObject({ kind: 'webrtc', reason: 'the default' });
+    await plays(first, 21);
+    first.play.leave();
+    const second = await begin('webtransport');
+    page.become('hidden');
+    await plays(second, 14);
+    page.become('visible');
+    expect(measured.better).toBeUndefined();
+    await plays(second, 14, 'client');
+    expect(measured.better).toBeUndefined();
+    await plays(second, 14);
+    expect(measured.better).toEqual({ webrtc: 21, webtransport: 14 });
+    second.play.leave();
+    const third = await begin();
+    const reason = 'measured here: coded pictures are on the screen after 14 ms, by WebRTC after 21; decodes H264, VP8';
+    expect(third.connections.map(({ kind }) => kind)).toEqual(['webtransport']);
+    expect(third.taken.at(-1)).toMatchObject({ kind: 'webtransport', reason });
+    expect(third.newest().said).toContainEqual({ type: 'transport', kind: 'webtransport', reason });
+    third.play.leave();
   });
 });
 

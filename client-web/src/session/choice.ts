@@ -1,15 +1,17 @@
 // Which transport a session takes, and why. WebRTC is what nearly every browser has, and the default. WebTransport
 // saves the browser's jitter buffer, and needs WebCodecs, a canvas in a worker and an open UDP port: whether
-// that is open is found out by trying, with a limit. A WebSocket passes wherever the page does, and is the last resort:
-// what is late there holds up what comes after it. Those that can be had race, in this order (race.ts):
+// that is open is found out by trying, with a limit; where it was measured better than WebRTC (measured.ts), it is wanted
+// before that. A WebSocket passes wherever the page does, and is the last resort: what is late there holds up what comes
+// after it. Those that can be had race, in this order (race.ts):
 //
-//   wish, abilities, node ──▶ what is wished ── head start ──▶ webrtc ──▶ webtransport ──▶ websocket
+//   wish, figures, abilities, node ──▶ what is wished, or better ── head start ──▶ webrtc ──▶ webtransport ──▶ websocket
 //
 // What failed is left out until FORGIVE_MS have passed: WebRTC where it says so, or is connected and brings no picture, the
 // others where they do not connect or cannot decode, WebTransport also where it breaks twice. What was merely slower than
 // one that came after it gets no head start for a while (doubts.ts).
 import type { VideoCodec } from '../quic/codec.ts';
 import { Doubts } from './doubts.ts';
+import type { Measured } from './measured.ts';
 import type { Entrant } from './race.ts';
 
 export type TransportKind = 'webrtc' | 'webtransport' | 'websocket';
@@ -58,7 +60,7 @@ const BREAKS_MS = 60_000;
 export const FORGIVE_MS = 5 * 60_000;
 
 /**
- * What is taken where nothing speaks for another. WebTransport is measured better at connecting (1.5 against 23 ms) and in the
+ * What is taken where nothing speaks for another. In the bench WebTransport is better at connecting (1.5 against 23 ms) and in the
  * server's processor time (0.88 against 1.07 ms a megabit). WebRTC is, in what a player feels: captured → presented takes 9.5
  * against 13.6 ms (p50; p95 12.8 against 20.0), and 105 against 158 ms in a starved browser (README, Figures).
  */
@@ -76,7 +78,12 @@ export class TransportChoice {
   private byHand = false;
 
   /** `lacks` is what this browser is known to lack; nothing while it may have all. */
-  constructor(private wish: TransportWish, private readonly lacks: Lacks, private readonly doubts = new Doubts(() => localStorage, () => Date.now())) {}
+  constructor(
+    private wish: TransportWish,
+    private readonly lacks: Lacks,
+    private readonly measured: Measured,
+    private readonly doubts = new Doubts(() => localStorage, () => Date.now()),
+  ) {}
 
   /** Whether the next connection will be WebRTC's, whatever the node says. */
   isSettled(now: number): boolean {
@@ -124,6 +131,12 @@ export class TransportChoice {
     for (const other of slow) this.doubts.add(other);
   }
 
+  /** In a stretch of play by this one, coded pictures took so many milliseconds to the screen. */
+  played(kind: TransportKind, ms: number, node: Offered): void {
+    // Where a video element shows them there is no WebTransport, and other times are told than with a canvas.
+    if (this.lacks.webtransport === undefined && !node.hdr) this.measured.add(kind, ms);
+  }
+
   private slowness(kind: TransportKind, ms: number | undefined): string | undefined {
     if (ms === undefined) return undefined;
     return `${TITLES[kind]} did not connect ${this.doubts.has(kind) ? 'in time here before' : `within ${(ms / 1000).toFixed(1)} s`}`;
@@ -155,7 +168,8 @@ export class TransportChoice {
   }
 
   private get wanted(): TransportKind {
-    return this.wish === 'auto' ? DEFAULT : this.wish;
+    if (this.wish !== 'auto') return this.wish;
+    return this.measured.better === undefined ? DEFAULT : 'webtransport';
   }
 
   /** Who asks for WebRTC gets nothing else where there is WebRTC; every other wish gives way. */
@@ -169,7 +183,10 @@ export class TransportChoice {
 
   private get why(): string {
     if (this.byHand) return 'chosen here';
-    return this.wish === 'auto' ? 'the default' : 'the page’s address asks for it';
+    if (this.wish !== 'auto') return 'the page’s address asks for it';
+    const { better } = this.measured;
+    if (better === undefined) return 'the default';
+    return `measured here: coded pictures are on the screen after ${better.webtransport.toFixed(0)} ms, by WebRTC after ${better.webrtc.toFixed(0)}`;
   }
 
   private obstacle(kind: TransportKind, abilities: Abilities, node: Offered, now: number): string | undefined {

@@ -221,6 +221,11 @@ export class PlaySession {
     this.attempt?.lost('broken');
   }
 
+  /** Whether it plays by the connection of now, and somebody looks. */
+  private get isSeen(): boolean {
+    return this.ready && this.current.name === 'live' && !isHidden();
+  }
+
   /** Whether what the user does is sent now, by those who may. */
   get takesInput(): boolean {
     return this.ready;
@@ -568,6 +573,7 @@ export class PlaySession {
         this.events.onHello(message);
         return;
       case 'stats':
+        this.transports.told(message, this.isSeen ? this.connection : undefined, this.session);
         this.events.onStats(message);
         return;
       case 'rumble':

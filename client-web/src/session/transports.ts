@@ -2,9 +2,10 @@
 import { ApiProblem } from '../api.ts';
 import { decodableCodecs, lacks } from '../platform.ts';
 import type { VideoCodec } from '../quic/codec.ts';
-import type { Session } from '../wire/index.ts';
+import type { Session, Stats } from '../wire/index.ts';
 import { TransportFailed, type Abilities, type Chosen, type FrameTransport, type Offered, type TransportChoice, type TransportKind } from './choice.ts';
 import type { ConnectionEvents, SessionConnection } from './connection.ts';
+import { Stretch, toScreen } from './measured.ts';
 import { Race } from './race.ts';
 import { CONNECT_MS, ConnectionLost } from './refusal.ts';
 
@@ -34,6 +35,7 @@ const NOT_YET = 'not known yet';
 export class Transports {
   /** What the newest connection is, and why. */
   chosen: Chosen = { kind: 'webrtc', reason: '' };
+  private readonly stretch = new Stretch();
   private known: Abilities = { lacks: { webtransport: NOT_YET, websocket: NOT_YET }, decodes: [] };
 
   constructor(
@@ -115,6 +117,14 @@ export class Transports {
   broke({ kind }: SessionConnection, cannot: TransportFailed | undefined): void {
     if (cannot === undefined) this.choice.broke(kind, this.now());
     else this.choice.failed(kind, cannot.reason, this.now());
+  }
+
+  /** The node told how it goes by this connection; by none, where it is no play that somebody sees. */
+  told(stats: Stats, connection: SessionConnection | undefined, session: Session | undefined): void {
+    // A browser without time says nothing of a transport.
+    const by = stats.rate.limited_by === 'client' ? undefined : connection;
+    const ms = this.stretch.add(by, toScreen(stats), this.now());
+    if (by !== undefined && ms !== undefined) this.choice.played(by.kind, ms, offered(session));
   }
 
   /** Whoever plays wants this one. */
