@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { Node, until } from './support/node.mjs';
 import { Relay } from './support/relay.mjs';
 import { writeBlocks } from './support/scene.mjs';
-import { alone, gentle, launch, Tab } from './support/tab.mjs';
+import { alone, gentle, launch, PATIENT, Tab } from './support/tab.mjs';
 
 /** Datagrams of the node's that one test loses. */
 const LOSSES = 15;
@@ -51,6 +51,15 @@ async function quicPort() {
   await node.end(session);
   return Number(new URL(session.webtransport.url).port);
 }
+
+/** A page whose visits before measured so many milliseconds by each transport. */
+const remembering = (webrtc, webtransport) => (context) => {
+  const at = Date.now() - 60_000;
+  const kept = Object.entries({ webrtc, webtransport }).map(([kind, ms]) => [kind, [{ ms, at }, { ms, at }]]);
+  return context.addInitScript(({ origin, figures }) => {
+    if (window.location.origin === origin) window.localStorage.setItem(`nearlight-measured-transports ${origin}/`, figures);
+  }, { origin: new URL(node.url).origin, figures: JSON.stringify(Object.fromEntries(kept)) });
+};
 
 /** Opens the HUD of a page that plays by WebTransport: where a busy machine had another one sooner, after a change. */
 async function begins(tab) {
@@ -146,6 +155,21 @@ test('a browser without WebRTC plays, and says by what', () => {
     await tab.shown();
   });
 });
+
+for (const [better, webrtc, webtransport, wanted, why] of [
+  ['WebTransport', 21, 14, 'webtransport', /^measured here: coded pictures are on the screen after 14 ms, by WebRTC after 21; decodes /],
+  ['WebRTC', 14, 21, 'webrtc', /^the default$/],
+]) {
+  test(`what was measured better in visits before is wanted first: ${better}`, () => play(async (tab) => {
+    await tab.playing();
+    const { kind, reason } = await tab.transport();
+    // Where a busy machine had another one sooner, its reason begins with what kept the wanted one.
+    assert.match(reason, kind === wanted ? why : new RegExp(`^${better} `));
+    await tab.openHud();
+    assert.ok((await tab.fact('Transport')).endsWith(`: ${reason}`));
+    await until('the API to say so', async () => (await node.sessions()).find(({ transport }) => transport?.reason === reason.slice(0, 200)));
+  }, { transport: `auto&${PATIENT}`, prepare: remembering(webrtc, webtransport) }));
+}
 
 test('where QUIC is blocked it plays by WebRTC, soon, and the HUD says why', async () => {
   // Nothing listens there, and nothing says so.
