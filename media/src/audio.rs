@@ -82,8 +82,8 @@ impl Sound {
 /// Makes sound. Used on one named thread.
 pub trait AudioSource: Send {
     /// Fills `block` (interleaved, all of it) with what is heard from `at` on. Answers at once: whoever asks
-    /// does so when the block's time has just passed. Each call's `at` is the end of the block before, or
-    /// later, where nobody listened.
+    /// does so as the block begins, and what happens after that is heard in the next one. Each call's `at` is
+    /// the end of the block before, or later, where nobody listened.
     ///
     /// # Errors
     /// See [`AudioError`].

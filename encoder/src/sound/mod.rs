@@ -1,9 +1,9 @@
 //! The thread that a session's sound is coded on.
 //!
 //! ```text
-//!  thread: wait for the block's end → fill ─┬▶ code stereo ───┬▶ AudioSink of one client
-//!   ▲ sinks, expected loss, stop            │                 └▶ AudioSink of another
-//!  driver                                   └▶ code surround ──▶ AudioSink of one that plays all channels
+//!  thread: wait for the block's time → fill ─┬▶ code stereo ───┬▶ AudioSink of one client
+//!   ▲ sinks, expected loss, stop             │                 └▶ AudioSink of another
+//!  driver                                    └▶ code surround ──▶ AudioSink of one that plays all channels
 //! ```
 //!
 //! One source serves all who listen, and one encoder all who hear as many channels. While nobody does, or the session

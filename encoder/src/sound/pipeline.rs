@@ -6,9 +6,11 @@
 //! Each layout that somebody hears is coded once, and none other: two channels, and all that the source has for those who can
 //! play them. One that hears two where more are played has the source's own mix.
 //!
-//! A block is what the sound waits for first, so it is short. It is longer where somebody listens whose client makes up for
-//! losses by what Opus says of the packet before, which no short packet says, and where the path has no room for as many
-//! headers; such a path has two channels. A packet's time is that of the sound which is decoded from it: the coder delays it.
+//! A block is made as it begins, as a sound card asks for one: what it holds is heard from then on, and does not wait for its
+//! end. What happens meanwhile is heard with the next one, so blocks are short. They are longer where somebody listens whose
+//! client makes up for losses by what Opus says of the packet before, which no short packet says, and where the path has no room
+//! for as many headers; such a path has two channels. A packet's time is that of the sound which is decoded from it: the coder
+//! delays it.
 
 use std::time::Duration;
 
@@ -41,7 +43,7 @@ pub(super) struct Pipeline {
     layout: Option<Layout>,
     wide: Vec<Listener>,
     paused: bool,
-    /// Where the next block begins.
+    /// Where the next block begins: the last one's end, or later.
     next: MediaTime,
     stats: SoundStats,
 }
@@ -79,7 +81,7 @@ impl Pipeline {
         self.sinks.extend(sink.map(|sink| (listener, sink)));
         self.choose_length();
         if was_idle {
-            self.next = now;
+            self.next = self.next.max(now);
         }
         self.tell_silence();
     }
@@ -102,15 +104,15 @@ impl Pipeline {
     /// Nothing is made from now on, or again from `now` on.
     pub(super) fn set_paused(&mut self, paused: bool, now: MediaTime) {
         if self.paused && !paused {
-            self.next = now;
+            self.next = self.next.max(now);
             self.tell_silence();
         }
         self.paused = paused;
     }
 
-    /// When the next block is over; none while nobody listens.
+    /// When the next block begins; none while nobody listens.
     pub(super) fn due(&self) -> Option<MediaTime> {
-        (!self.paused && !self.sinks.is_empty()).then(|| self.next + self.length)
+        (!self.paused && !self.sinks.is_empty()).then_some(self.next)
     }
 
     /// The path has room for headers, or little.
@@ -144,10 +146,10 @@ impl Pipeline {
         &self.stats
     }
 
-    /// Makes the block that is over by `now`.
+    /// Makes the block that begins by `now`.
     pub(super) fn step(&mut self, now: MediaTime) -> Result<(), String> {
         self.block.resize(samples_in(self.length) * CHANNELS, 0.0);
-        let late = now.since(self.next + self.length);
+        let late = now.since(self.next);
         if late > LATEST {
             let blocks = late.as_nanos() / self.length.as_nanos().max(1);
             let blocks = u32::try_from(blocks).unwrap_or(u32::MAX);

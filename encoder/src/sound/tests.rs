@@ -86,9 +86,9 @@ fn heard(packet: &AudioPacket, aim: Aim) -> MediaTime {
     packet.captured_at + delay
 }
 
-/// Steps as the thread does, up to a time.
+/// Steps as the thread does: all blocks that begin before a time.
 fn run_to(pipeline: &mut Pipeline, end: u64) {
-    while let Some(due) = pipeline.due().filter(|due| *due <= ms(end)) {
+    while let Some(due) = pipeline.due().filter(|due| *due < ms(end)) {
         pipeline.step(due).unwrap();
     }
 }
@@ -100,7 +100,7 @@ fn packets_follow_without_a_gap_and_all_who_listen_get_the_same() {
     assert_eq!(pipeline.due(), None);
     let (one, first) = Sink::new();
     pipeline.listen(1, Some(one), ms(1_003));
-    assert_eq!(pipeline.due(), Some(ms(1_013)));
+    assert_eq!(pipeline.due(), Some(ms(1_003)));
     run_to(&mut pipeline, 1_053);
     let (two, second) = Sink::new();
     pipeline.listen(2, Some(two), ms(1_055));
@@ -176,6 +176,25 @@ fn a_pause_leaves_out_what_is_in_it_and_nothing_is_made_up_for() {
 }
 
 #[test]
+fn a_block_is_made_as_it_begins_and_none_over_what_was_made_before() {
+    let (source, asked) = Tone::new(0..0);
+    let mut pipeline = Pipeline::open(&config(), source).unwrap();
+    let (sink, packets) = Sink::new();
+    pipeline.listen(1, Some(sink), ms(100));
+    assert_eq!(pipeline.due(), Some(ms(100)));
+    pipeline.step(ms(100)).unwrap();
+    assert_eq!(packets.try_iter().count(), 1);
+    pipeline.set_paused(true, ms(102));
+    pipeline.set_paused(false, ms(104));
+    assert_eq!(pipeline.due(), Some(ms(110)));
+    pipeline.listen(1, None, ms(105));
+    let (sink, _packets) = Sink::new();
+    pipeline.listen(1, Some(sink), ms(107));
+    run_to(&mut pipeline, 130);
+    assert_eq!(asked.try_iter().collect::<Vec<_>>(), [100, 110, 120].map(ms));
+}
+
+#[test]
 fn a_late_thread_leaves_out_what_is_too_old() {
     let (source, asked) = Tone::new(0..0);
     let mut pipeline = Pipeline::open(&config(), source).unwrap();
@@ -183,12 +202,12 @@ fn a_late_thread_leaves_out_what_is_too_old() {
     pipeline.listen(1, Some(sink), ms(0));
     // A few blocks late: they are made up for.
     (0..5).for_each(|_| pipeline.step(ms(50)).unwrap());
-    assert_eq!(pipeline.due(), Some(ms(60)));
+    assert_eq!(pipeline.due(), Some(ms(50)));
     pipeline.step(ms(1_000)).unwrap();
-    assert_eq!(asked.try_iter().last(), Some(ms(990)));
+    assert_eq!(asked.try_iter().last(), Some(ms(1_000)));
     assert_eq!(pipeline.due(), Some(ms(1_010)));
     assert_eq!(packets.try_iter().count(), 6);
-    assert_eq!(pipeline.stats().skipped, 94);
+    assert_eq!(pipeline.stats().skipped, 95);
 }
 
 #[test]

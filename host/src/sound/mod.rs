@@ -6,8 +6,8 @@
 //! error; only who sends what cannot be told from garbage, or reads nothing, is disconnected.
 //!
 //! How late a sound is: what the client wants queued (SDL: 512 samples or what the game says), 10 ms of it more
-//! because blocks of that length are taken, the block itself, and 0.7 ms where the rate is not 48 kHz. How late the
-//! microphone is: `microphone.rs`, and what its recorder wants at once.
+//! because blocks of that length are taken, and 0.7 ms where the rate is not 48 kHz: a block is taken as it begins. How late
+//! the microphone is: `microphone.rs`, and what its recorder wants at once.
 //!
 //! It must know nothing of how a game is started or confined. Used wrongly, two [`PulseSource`]s take away each
 //! other's samples; a folder that others reach lets them play to, and listen to, this session.

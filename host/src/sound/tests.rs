@@ -177,7 +177,7 @@ fn a_stream_waits_until_enough_is_there_and_tells_when_it_has_played_all() {
     let timing = session.timing(reply.channel);
     assert_eq!((timing.write_offset, timing.read_offset), (480 * 8, 480 * 8));
     assert!(timing.playing);
-    // A block is taken when it has passed, and plays from then on.
+    // A block plays from when it is taken on.
     assert_eq!(timing.sink_usec, 10_000);
     session.now = session.now + Duration::from_millis(4);
     assert_eq!(session.timing(reply.channel).sink_usec, 6_000);
