@@ -291,6 +291,13 @@ describe('playout', () => {
     expect(listening.delayed / 48, 'a block, two or three calls and what is not corrected').toBeLessThan(20);
   });
 
+  it('is near its margin within the first second', () => {
+    const listening = new Listening(0, () => 0);
+    listening.play(1);
+    expect(listening.delayed / 48, 'a block, two calls, the one in which it comes, and what is left alone').toBeLessThan(19.5);
+    expect(listening.playout.figures).toMatchObject({ late: 0, starved: 0 });
+  });
+
   it('waits as long as the path is uneven, and no longer', () => {
     const listening = new Listening(0, (block) => (block % 7 === 3 ? 40 * 48 : 0));
     listening.play(6);

@@ -28,6 +28,8 @@ const FIRST = SAMPLE_RATE;
 const MOST_CHANGE = 0.006;
 /** Seconds in which an error is to be gone, where that takes no more change. */
 const CORRECT_IN = 2;
+/** The same of what is too much in the first second. It is longer than silence is without a block, which would correct too much. */
+const BEGIN_IN = 0.5;
 const FADE = 0.004 * SAMPLE_RATE;
 
 export interface PlayoutFigures {
@@ -167,7 +169,7 @@ export class Playout {
     } else if (Math.abs(error) <= TOLERANCE) {
       this.speed = 1;
     } else {
-      const change = error / SAMPLE_RATE / CORRECT_IN;
+      const change = error / SAMPLE_RATE / (begins && error > 0 ? BEGIN_IN : CORRECT_IN);
       this.speed = 1 + Math.min(Math.max(change, -MOST_CHANGE), MOST_CHANGE);
     }
   }
