@@ -298,6 +298,13 @@ describe('playout', () => {
     expect(listening.playout.figures).toMatchObject({ late: 0, starved: 0 });
   });
 
+  it('has its margin and no more after a while', () => {
+    const listening = new Listening(0, () => 0);
+    listening.play(20);
+    expect(listening.delayed / 48, 'a block, one call, and the one in which it comes').toBeLessThan(15.5);
+    expect(listening.playout.figures).toMatchObject({ late: 0, starved: 0 });
+  });
+
   it('waits as long as the path is uneven, and no longer', () => {
     const listening = new Listening(0, (block) => (block % 7 === 3 ? 40 * 48 : 0));
     listening.play(6);

@@ -14,7 +14,7 @@ export const SAMPLE_RATE = 48_000;
 const CAPACITY = SAMPLE_RATE;
 /** Before anything is known of the path. */
 const FIRST_RESERVE = 0.012 * SAMPLE_RATE;
-/** An error of the reserve that is left alone: the audio thread's turn makes so much of a difference. */
+/** An error of the reserve that is left alone: the audio thread's turn makes so much of a difference. Of a larger one nothing is left over. */
 const TOLERANCE = QUANTUM / 2;
 /** A larger one is not played through, but skipped: the browser's audio thread stood still, which was heard anyway. */
 const SKIP = 0.06 * SAMPLE_RATE;
@@ -166,7 +166,7 @@ export class Playout {
       this.reserve.skipped();
     } else if (error > SKIP || (error > SKIP_IN_SILENCE && this.reserve.isKnown && this.gain === 0)) {
       this.move(error);
-    } else if (Math.abs(error) <= TOLERANCE) {
+    } else if (error >= -TOLERANCE && error <= (this.speed > 1 ? 0 : TOLERANCE)) {
       this.speed = 1;
     } else {
       const change = error / SAMPLE_RATE / (begins && error > 0 ? BEGIN_IN : CORRECT_IN);
