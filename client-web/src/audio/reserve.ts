@@ -7,8 +7,6 @@
 export const QUANTUM = 128;
 /** The margin in calls: less than one, and the block would come while its first samples are being asked for. */
 const [LEAST, MOST] = [1, 8];
-/** Before anything is known of the path. */
-const FIRST = 2;
 /** Samples played without a late block, after which less may be enough: five seconds. */
 const CALM = 5 * 48_000;
 /** The least of one to two seconds is known, and that of so many blocks. */
@@ -24,7 +22,7 @@ interface Seen {
 const NOTHING: Seen = { now: undefined, before: undefined };
 
 export class Reserve {
-  private calls = FIRST;
+  private calls = LEAST;
   private calmSince = 0;
   private readonly blocks: number[] = [];
   private least = NOTHING;
