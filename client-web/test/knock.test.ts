@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { RunningTime } from '../src/running.ts';
 import { reached } from '../src/session/knock.ts';
 import { Pulse } from '../src/session/pulse.ts';
 
@@ -68,8 +69,40 @@ describe('a pulse', () => {
     pulse.look(100);
     pulse.heard(2_990);
     expect(pulse.look(3_000)).toBe('down');
-    expect(pulse.isSilent(3_000)).toBe(false);
+    expect(pulse.isSilent).toBe(false);
     pulse.heard(3_010);
     expect(pulse.look(3_100)).toBe('well');
+  });
+
+  it('takes no time that the page stood still for the node’s silence, and goes on counting after it', () => {
+    const pulse = new Pulse(0);
+    for (let now = 100; now <= 1_400; now += 100) pulse.look(now);
+    // By the clock it is long ago; what was said meanwhile may not have been read.
+    pulse.look(60_000);
+    expect([pulse.isSilent, pulse.isLongAgo(60_000)]).toEqual([false, true]);
+    pulse.look(60_100);
+    expect(pulse.isSilent).toBe(true);
+    pulse.heard(60_110);
+    pulse.look(60_200);
+    expect([pulse.isSilent, pulse.isLongAgo(60_200)]).toEqual([false, false]);
+  });
+
+  it('finds a node silent also where the page stands still again and again', () => {
+    const pulse = new Pulse(0);
+    let looks = 0;
+    for (; !pulse.isSilent && looks < 100; looks += 1) pulse.look(400 * looks);
+    // Of the four tenths of a second between two looks two count.
+    expect(looks).toBe(10);
+  });
+});
+
+describe('the time that a page ran', () => {
+  it('is all time but that in which it stood still, of which little counts, and late', () => {
+    const time = new RunningTime(200);
+    time.begin(1_000);
+    expect([1_000, 1_100, 1_300].map((now) => time.look(now))).toEqual([0, 100, 300]);
+    expect([9_000, 9_050].map((now) => time.look(now))).toEqual([300, 550]);
+    time.begin(9_100);
+    expect(time.look(9_150)).toBe(50);
   });
 });

@@ -6,7 +6,7 @@ import { ControlReader, datagram, frameControl, frameInput, MOST_CONTROL } from 
 import { MOST_WAITING, ReferenceGate, type Verdict } from '../src/quic/gate.ts';
 import { FrameError, MOST_BYTES, parseHeader } from '../src/quic/header.ts';
 import { PieceReader } from '../src/quic/pieces.ts';
-import { ASK_EVERY_MS, DecoderWatch, KeyframeWish, STUCK_MS } from '../src/quic/watch.ts';
+import { ASK_EVERY_MS, DecoderWatch, KeyframeWish, STUCK_LOOK_MS, STUCK_MS } from '../src/quic/watch.ts';
 import type { Micros } from '../src/units.ts';
 
 const fromHex = (text: string): Uint8Array => Uint8Array.from(text.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
@@ -352,12 +352,26 @@ describe('a decoder under watch', () => {
 
   it('asks for one when frames wait in vain', () => {
     const wish = new KeyframeWish();
-    expect(wish.stuck(true, 0)).toBe(false);
-    expect(wish.stuck(false, STUCK_MS - 1)).toBe(false);
-    expect(wish.stuck(true, STUCK_MS)).toBe(false);
-    expect(wish.stuck(true, 2 * STUCK_MS - 1)).toBe(false);
-    expect(wish.stuck(true, 2 * STUCK_MS)).toBe(true);
-    expect(wish.stuck(true, 2 * STUCK_MS + 1)).toBe(false);
+    const asks = (from: number, to: number): number[] => {
+      const asked = [];
+      for (let now = from; now <= to; now += STUCK_LOOK_MS) if (wish.stuck(now)) asked.push(now);
+      return asked;
+    };
+    wish.wait(0);
+    expect(asks(STUCK_LOOK_MS, STUCK_MS - 1)).toEqual([]);
+    // Others wait now.
+    wish.wait(STUCK_MS);
+    expect(asks(STUCK_MS, 2 * STUCK_MS - 1)).toEqual([]);
+    expect(asks(2 * STUCK_MS, 2 * STUCK_MS + ASK_EVERY_MS - 1)).toEqual([2 * STUCK_MS]);
+  });
+
+  it('asks for none because it stood still itself: what frames wait for is read first', () => {
+    const wish = new KeyframeWish();
+    wish.wait(0);
+    expect(wish.stuck(STUCK_LOOK_MS)).toBe(false);
+    expect(wish.stuck(10_000)).toBe(false);
+    // It does not come.
+    expect(wish.stuck(10_000 + STUCK_LOOK_MS)).toBe(true);
   });
 });
 

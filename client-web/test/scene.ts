@@ -101,15 +101,22 @@ class FakeDocument extends EventTarget {
 /** The page that the test of now runs on. */
 export let page: FakeDocument;
 
+/** How long it stood still. */
+let stood = 0;
+
 /** Gives each test of a file a page of its own, whose time the test lets pass. */
 export function onAPage(): void {
   beforeEach(() => {
     vi.useFakeTimers();
+    stood = 0;
+    const now = performance.now.bind(performance);
+    vi.spyOn(performance, 'now').mockImplementation(() => now() + stood);
     page = new FakeDocument();
     vi.stubGlobal('document', page);
     vi.stubGlobal('window', new EventTarget());
   });
   afterEach(() => {
+    vi.restoreAllMocks();
     vi.useRealTimers();
     vi.unstubAllGlobals();
   });
@@ -122,6 +129,9 @@ export const pass = async (milliseconds = 0): Promise<void> => {
   await vi.advanceTimersByTimeAsync(milliseconds);
   for (let turn = 0; turn < 4; turn += 1) await vi.advanceTimersByTimeAsync(0);
 };
+
+/** The page stands still for so long: its clock goes on, and nothing that is due happens. */
+export const standStill = (milliseconds: number): void => { stood += milliseconds; };
 
 export type Respond = (method: string, path: string) => Response | undefined;
 

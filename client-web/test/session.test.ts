@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { GIVE_UP_MS, PICTURE_MS } from '../src/session/play.ts';
-import { hear, live, onAPage, page, pass, problem, setUp, start } from './scene.ts';
+import { hear, live, onAPage, page, pass, problem, setUp, standStill, start } from './scene.ts';
 
 onAPage();
 
@@ -163,6 +163,38 @@ describe('a path that falls silent', () => {
     await pass(10_000);
     expect(scene.newest().probed).toBeGreaterThan(2);
     expect(scene.states.map(({ name }) => name)).not.toContain('reconnecting');
+    expect(scene.connections).toHaveLength(1);
+  });
+
+  it('is none where the page stood still itself, and hears the node once it runs on', async () => {
+    const scene = setUp();
+    await live(scene);
+    await pass(300);
+    for (const milliseconds of [700, 1_600, 60_000]) {
+      standStill(milliseconds);
+      // It looks before it reads what was said meanwhile.
+      await pass(100);
+      hear(scene);
+      await pass(300);
+      hear(scene);
+    }
+    expect(scene.states.map(({ name }) => name)).not.toContain('reconnecting');
+    expect(scene.connections).toHaveLength(1);
+  });
+
+  it('is given its time to be heard where the page stands still meanwhile', async () => {
+    const scene = setUp();
+    await live(scene);
+    window.dispatchEvent(new Event('online'));
+    await pass(340);
+    standStill(5_000);
+    // It would have been over by now.
+    await pass(15);
+    hear(scene);
+    // Its next look is another doubt.
+    await pass(100);
+    hear(scene);
+    await pass(400);
     expect(scene.connections).toHaveLength(1);
   });
 

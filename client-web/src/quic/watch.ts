@@ -1,4 +1,5 @@
 // Watches a decoder that should give each picture as soon as it has its frame.
+import { RunningTime } from '../running.ts';
 
 /** Frames that a decoder may hold back; with more it reorders, or waits for what never comes. */
 const MOST_HELD = 2;
@@ -39,11 +40,13 @@ export class DecoderWatch {
 export const ASK_EVERY_MS = 250;
 /** Frames that wait this long for what they refer to wait in vain: the server gave it up, or never knew. */
 export const STUCK_MS = 400;
+/** How often to look whether they do. */
+export const STUCK_LOOK_MS = 100;
 
 /** When to ask for a keyframe. It is told the time, in milliseconds. */
 export class KeyframeWish {
   private askedAt = Number.NEGATIVE_INFINITY;
-  private stuckSince: number | undefined;
+  private readonly waiting = new RunningTime(2 * STUCK_LOOK_MS);
 
   /** Whether to ask now, where one is needed. */
   needed(now: number): boolean {
@@ -52,10 +55,16 @@ export class KeyframeWish {
     return true;
   }
 
-  /** Frames wait for others, or none does. Whether that went on for so long that only a keyframe helps. */
-  stuck(held: boolean, now: number): boolean {
-    if (!held) this.stuckSince = undefined;
-    else this.stuckSince ??= now;
-    return this.stuckSince !== undefined && now - this.stuckSince >= STUCK_MS && this.needed(now);
+  /** Frames wait for others from now on. */
+  wait(now: number): void {
+    this.waiting.begin(now);
+  }
+
+  /**
+   * Whether they have waited for so long that only a keyframe helps: of the time that the worker ran, since what they wait for may
+   * lie in its queues. To be asked every `STUCK_LOOK_MS`.
+   */
+  stuck(now: number): boolean {
+    return this.waiting.look(now) >= STUCK_MS && this.needed(now);
   }
 }

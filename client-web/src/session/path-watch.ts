@@ -1,5 +1,6 @@
 // Watches the path of a connection, and finds out whether it is gone. A path that comes back mends itself: what this
 // sends meanwhile makes the node notice at once. Where the node can be reached and is not heard, the path is gone.
+import { RunningTime } from '../running.ts';
 import { ms } from '../units.ts';
 import { pause } from './backoff.ts';
 import { reached } from './knock.ts';
@@ -11,6 +12,8 @@ const MENDS_WITHIN_MS = 100;
 const SPEAKS_WITHIN_MS = 350;
 /** A node that answers within this time could be reached all the while. */
 const PROMPT_MS = 300;
+/** In steps of so many such times are waited for. */
+const STEP_MS = 25;
 
 export interface PathEvents {
   /** Send something. */
@@ -59,7 +62,7 @@ export class PathWatch {
     if (this.patient) return;
     if (health === 'down' && this.search === undefined) this.seek();
     // A mere doubt is nothing to see.
-    if (!this.silent && this.pulse.isSilent(now)) {
+    if (!this.silent && this.pulse.isSilent) {
       this.silent = true;
       this.events.onSilent(true);
     }
@@ -75,11 +78,18 @@ export class PathWatch {
         const now = performance.now();
         // A page that slept does not know how long the network was away.
         alone = !isDoubted && now - began < PROMPT_MS;
-        return pause(ms(this.pulse.isSilent(now) ? MENDS_WITHIN_MS : SPEAKS_WITHIN_MS), signal);
+        return running(this.pulse.isLongAgo(now) ? MENDS_WITHIN_MS : SPEAKS_WITHIN_MS, signal);
       })
       .then(() => {
         this.stop();
         this.events.onGone(alone);
       }, () => undefined);
   }
+}
+
+/** Waits for so many milliseconds in which the page runs, or rejects with the signal's reason. */
+async function running(length: number, signal: AbortSignal): Promise<void> {
+  const time = new RunningTime(2 * STEP_MS);
+  time.begin(performance.now());
+  for (let left = length; left > 0; left = length - time.look(performance.now())) await pause(ms(Math.min(left, STEP_MS)), signal);
 }

@@ -9,7 +9,7 @@ import { colorSpace } from '../quic/color.ts';
 import { ReferenceGate, type Verdict } from '../quic/gate.ts';
 import type { FrameHeader } from '../quic/header.ts';
 import type { LinkFigures, Picture } from '../quic/messages.ts';
-import { DecoderWatch, KeyframeWish, MOST_QUEUED, STUCK_MS } from '../quic/watch.ts';
+import { DecoderWatch, KeyframeWish, MOST_QUEUED, STUCK_LOOK_MS } from '../quic/watch.ts';
 import { clientNow, type Micros } from '../units.ts';
 import { messageOf } from '../video/pipeline.ts';
 import type { AckState, FrameAck } from '../wire/acks.ts';
@@ -37,7 +37,7 @@ export class ChunkDecoder {
   /** In the decoder, by number. */
   private readonly inside = new Map<number, ReceivedFrame>();
   private closed = false;
-  private stuck: ReturnType<typeof setTimeout> | undefined;
+  private stuck: ReturnType<typeof setInterval> | undefined;
   /** Frames came since the last one that could be decoded. */
   private starves = false;
   private readonly counts = { received: 0, decoded: 0, dropped: 0 };
@@ -70,7 +70,7 @@ export class ChunkDecoder {
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    clearTimeout(this.stuck);
+    clearInterval(this.stuck);
     if (this.decoder !== undefined && this.decoder.state !== 'closed') this.decoder.close();
     this.decoder = undefined;
     this.inside.clear();
@@ -81,14 +81,21 @@ export class ChunkDecoder {
     for (const frame of decode) this.decode(frame);
     if (decode.length > 0) this.starves = this.gate.awaitsKey;
     else if (drop.length > 0 || this.gate.held > 0) this.starves = true;
-    this.look();
+    this.watchWait();
   }
 
   /** Asks for a keyframe where frames come for some time and none can be decoded. */
-  private look(): void {
-    clearTimeout(this.stuck);
-    if (this.wish.stuck(this.starves, performance.now())) this.events.onKeyframeNeeded();
-    if (this.starves) this.stuck = setTimeout(() => { this.look(); }, STUCK_MS);
+  private watchWait(): void {
+    if (this.closed || !this.starves) {
+      clearInterval(this.stuck);
+      this.stuck = undefined;
+      return;
+    }
+    if (this.stuck !== undefined) return;
+    this.wish.wait(performance.now());
+    this.stuck = setInterval(() => {
+      if (this.wish.stuck(performance.now())) this.events.onKeyframeNeeded();
+    }, STUCK_LOOK_MS);
   }
 
   private decode(frame: ReceivedFrame): void {
@@ -194,7 +201,7 @@ export class ChunkDecoder {
     for (const frame of this.gate.restart().drop) this.dropped(frame);
     this.starves = true;
     if (this.wish.needed(performance.now())) this.events.onKeyframeNeeded();
-    this.look();
+    this.watchWait();
   }
 
   private dropped(frame: FrameHeader & { readonly firstAt: Micros; readonly lastAt: Micros }): void {
