@@ -47,6 +47,7 @@ for (const transport of ['webrtc', 'webtransport', 'websocket']) {
             const { frame } = await tab.strip();
             const down = DOWN_MS[round % DOWN_MS.length];
             await HAPPENS[what]({ way, page: tab.page }, down);
+            await tab.hears();
             await tab.playing();
             await until('a picture', async () => (reached((await tab.strip())?.frame ?? frame, (frame + 1) & 0xffff) ? true : undefined));
             assert.ok(changed(small, await tab.picture()) > 0.05, 'the scene was not begun anew');

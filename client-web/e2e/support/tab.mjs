@@ -139,6 +139,17 @@ export class Tab {
     return this.until((wanted) => window.nearlight.transport?.kind === wanted && window.nearlight.state.name === 'live', kind);
   }
 
+  /**
+   * Waits until the node was heard after now. A page that slept plays on meanwhile by a connection that may be gone, and what it read
+   * first lay there before: so it is figures twice.
+   */
+  async hears() {
+    for (let times = 0; times < 2; times += 1) {
+      const told = await this.page.evaluateHandle(() => window.nearlight.stats);
+      await this.until((before) => window.nearlight.stats !== before, told);
+    }
+  }
+
   async openHud() {
     await this.page.keyboard.press('Control+Alt+Shift+KeyS');
     await this.page.locator('.hud').waitFor();
