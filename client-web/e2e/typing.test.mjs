@@ -10,7 +10,7 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { HAPPENS } from './support/happens.mjs';
 import { CO_PLAYER, invite, SPECTATOR } from './support/invite.mjs';
-import { Node, until } from './support/node.mjs';
+import { Node, OPERATOR, until } from './support/node.mjs';
 import { launch, PATIENT, Tab } from './support/tab.mjs';
 import { Way } from './support/way.mjs';
 
@@ -68,6 +68,13 @@ const types = (name, use, options = {}, asked = {}) => test(name, async (t) => {
   }).finally(() => way?.close());
   await node.sessionsToBe(0);
 });
+
+/** What the terminal of the one session that there is has been sent so far. */
+async function sent() {
+  const [{ url }] = await node.sessions();
+  const answer = await fetch(`${url}/files/typed`, { headers: { authorization: `Bearer ${OPERATOR}` } });
+  return answer.status === 200 ? answer.text() : '';
+}
 
 /** What the terminal was sent. */
 async function saved(player) {
@@ -329,8 +336,8 @@ types('a guest types once its role lets it, and nothing as a spectator', async (
     await stroke(keys, 'KeyY', 'z');
     await keys.send('Input.insertText', { text: 'ñ本' });
     await guest.until(() => document.activeElement.className === 'text-field');
-    // What is on its way when a guest leaves is not typed any more, and nothing tells the page when it was.
-    await new Promise((resolve) => { setTimeout(resolve, 3_000); });
+    // What is on its way when a guest leaves is not typed any more.
+    await until('what the guest typed', async () => ((await sent()) === 'zñ本' ? true : undefined));
     await guest.leave();
   });
   await tab.page.locator('.surface').focus();
