@@ -1,6 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { cursorStyles, lookAt } from '../src/ui/cursor.ts';
+import { type Fit, PicturePlace } from '../src/ui/place.ts';
 import { viewOf } from '../src/ui/screen.ts';
+import type { Size } from '../src/units.ts';
+import { normalise } from '../src/video/layout.ts';
 import { parseServerMessage } from '../src/wire/control.ts';
 
 const LOOK = { png: 'iVBORw0KGgo=', size: [24, 16], scale: 1, hotspot: [4, 10] };
@@ -62,5 +65,45 @@ describe('the place of the picture', () => {
   it('is not told while there is none', () => {
     expect(viewOf({ width: 0, height: 600 }, 1)).toBeUndefined();
     expect(viewOf({ width: 600, height: 1 }, 1)).toBeUndefined();
+  });
+});
+
+describe('a picture that may be smaller than its screen', () => {
+  const screen = { width: 1280, height: 720 };
+  const surface = {
+    getBoundingClientRect: () => ({ left: 10, top: 20, width: 960, height: 600 }),
+    classList: { toggle: () => false },
+    style: { setProperty: () => undefined },
+  } as unknown as HTMLElement;
+  const placed = (picture: Size, fit: Fit): PicturePlace => {
+    const place = new PicturePlace(surface, () => picture, () => screen, () => undefined);
+    place.fit = fit;
+    return place;
+  };
+
+  beforeEach(() => {
+    vi.stubGlobal('window', { devicePixelRatio: 2 });
+    vi.stubGlobal('ResizeObserver', class { readonly observe = (): void => undefined; });
+  });
+  afterEach(() => { vi.unstubAllGlobals(); });
+
+  it.each([screen, { width: 960, height: 540 }, { width: 640, height: 360 }])('is where its screen would be, and so is what is pointed at: %j', (picture) => {
+    const cases = [
+      ['fit', { left: 10, top: 50, width: 960, height: 540 }, 0.75],
+      ['exact', { left: 170, top: 140, width: 640, height: 360 }, 0.5],
+    ] as const;
+    for (const [fit, box, scale] of cases) {
+      const place = placed(picture, fit);
+      expect([place.box(), place.scale()]).toEqual([box, scale]);
+      // A quarter across and three quarters down; the node is told shares, and knows pixels of its screen.
+      const [left, top] = [box.left + box.width / 4, box.top + (3 * box.height) / 4];
+      const { x, y } = normalise(place.box(), left, top);
+      const at = { x: Math.round((x * screen.width) / 0xffff), y: Math.round((y * screen.height) / 0xffff) };
+      expect(at).toEqual({ x: 320, y: 540 });
+      // The same pixel as the node tells it, with the pointer's hotspot there and its look as large as on the screen.
+      const [across, down] = LOOK.hotspot.map((edge) => edge * scale) as [number, number];
+      expect(lookAt(LOOK, at, place.box(), place.scale())).toEqual({ x: left - across, y: top - down, width: 24 * scale });
+      expect(cursorStyles(LOOK, place.scale())[1]).toContain(`${(1 / scale).toFixed(4)}x) ${across.toFixed(1)} ${down.toFixed(1)}`);
+    }
   });
 });
