@@ -8,6 +8,7 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Node, until } from './support/node.mjs';
 import { invite, SPECTATOR } from './support/invite.mjs';
+import { drawn, drawnAt } from './support/pointer.mjs';
 import { gesture, heard } from './support/sound.mjs';
 import { changed, launch, PATIENT, Tab } from './support/tab.mjs';
 
@@ -138,21 +139,6 @@ game('terminal', 'the pointer is the one that the game shows, and is hidden when
   await tab.page.reload();
   await tab.state('live');
   await other(undefined);
-});
-
-/** Where the pointer is that the page draws itself, as a place in the picture. */
-async function drawn(tab) {
-  const [left, top] = await tab.at(0, 0);
-  const [right, bottom] = await tab.at(1, 1);
-  const box = await tab.page.locator('img.pointer').boundingBox();
-  // A pointer's hotspot is somewhere in it.
-  return box === null ? undefined : [(box.x + box.width / 2 - left) / (right - left), (box.y + box.height / 2 - top) / (bottom - top)];
-}
-
-/** Waits until the pointer that the page draws is there. */
-const drawnAt = (tab, x, y) => until(`a pointer at ${x}, ${y}`, async () => {
-  const at = await drawn(tab);
-  return at !== undefined && Math.abs(at[0] - x) < 0.06 && Math.abs(at[1] - y) < 0.06 ? true : undefined;
 });
 
 game('terminal', 'who watches sees the pointer where the player points', async (player) => {
