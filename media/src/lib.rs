@@ -63,4 +63,4 @@ pub use transport::{
     CloseReason, DataChannel, PathReport, SendRefused, Transport, TransportEvent, UnitSink,
 };
 pub use unit::{AccessUnit, Codec, CodecSet, Part, UnitKind};
-pub use units::{Bitrate, ByteSize, FrameRate, Rect, Size};
+pub use units::{Bitrate, ByteSize, FrameRate, GraphicsMemory, Rect, Size};

@@ -77,6 +77,15 @@ impl fmt::Display for Bitrate {
 #[serde(transparent)]
 pub struct ByteSize(pub u64);
 
+/// Memory of a graphics device at one moment, as its driver tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GraphicsMemory {
+    /// All that it has.
+    pub total: ByteSize,
+    /// What nobody holds of that.
+    pub free: ByteSize,
+}
+
 /// Frames per second as a fraction, so that 59.94 stays exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FrameRate {

@@ -4,11 +4,14 @@
 //! all of them, and refused with the reason otherwise, and so is a larger screen for one that is in. Nobody is let in to a
 //! worse picture: those who play already would pay for it. One owner, no locks: `server` keeps it behind its own.
 
+mod graphics;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
-use media::{Bitrate, ByteSize};
+use graphics::Graphics;
+use media::{Bitrate, ByteSize, GraphicsMemory};
 
 /// What one session needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,8 +22,10 @@ pub struct Demand {
     pub cpu: Duration,
     /// Pixels per second that are encoded.
     pub pixel_rate: u64,
-    /// Memory, of the device or of the machine, whichever was measured as scarce.
+    /// Memory of the machine.
     pub memory: ByteSize,
+    /// Memory of a graphics device.
+    pub graphics_memory: ByteSize,
     /// The most that is sent to its player.
     pub egress: Bitrate,
 }
@@ -129,6 +134,13 @@ pub enum Refusal {
         /// Bytes left.
         left: ByteSize,
     },
+    /// Memory of graphics devices is taken.
+    GraphicsMemory {
+        /// Bytes asked for.
+        asked: ByteSize,
+        /// Bytes left.
+        left: ByteSize,
+    },
     /// As many viewers are there as may be.
     Viewers {
         /// How many may.
@@ -143,7 +155,8 @@ pub enum Refusal {
     },
     /// It would not fit even if nobody else were there.
     TooLarge {
-        /// Which of the sums it exceeds: `render time`, `processor time`, `encoder rate`, `memory` or `bandwidth`.
+        /// Which of the sums it exceeds: `render time`, `processor time`, `encoder rate`, `memory`, `graphics memory` or
+        /// `bandwidth`.
         what: &'static str,
     },
 }
@@ -157,6 +170,7 @@ impl Refusal {
             Self::Cpu { .. } => "refused_cpu",
             Self::PixelRate { .. } => "refused_encoder",
             Self::Memory { .. } => "refused_memory",
+            Self::GraphicsMemory { .. } => "refused_graphics_memory",
             Self::Viewers { .. } => "refused_viewers",
             Self::Egress { .. } => "refused_egress",
             Self::TooLarge { .. } => "refused_too_large",
@@ -178,6 +192,9 @@ impl Refusal {
             }
             Self::PixelRate { asked, left } => room("encoder", "pixels a second", asked, left),
             Self::Memory { asked, left } => room("memory", "bytes", asked.0, left.0),
+            Self::GraphicsMemory { asked, left } => {
+                room("graphics_memory", "bytes", asked.0, left.0)
+            }
             Self::Egress { asked, left } => {
                 room("egress", "bits a second", asked.bps(), left.bps())
             }
@@ -239,6 +256,12 @@ impl fmt::Display for Refusal {
                 asked.0.div_ceil(1_000_000),
                 left.0 / 1_000_000
             ),
+            Self::GraphicsMemory { asked, left } => write!(
+                f,
+                "Memory of the graphics device is short: this needs {} MB, and {} are free.",
+                asked.0.div_ceil(1_000_000),
+                left.0 / 1_000_000
+            ),
             Self::Viewers { most } => {
                 write!(f, "This node has as many viewers as it takes: {most}.")
             }
@@ -256,6 +279,7 @@ impl fmt::Display for Refusal {
 #[derive(Debug)]
 pub struct Admission {
     capacity: Capacity,
+    graphics: Graphics,
     used: Demand,
     /// What each permit stands for in the books now.
     held: BTreeMap<PermitNumber, Demand>,
@@ -268,8 +292,15 @@ pub struct Admission {
 impl Admission {
     /// An empty node.
     pub fn new(capacity: Capacity) -> Self {
-        let (used, held) = (Demand::default(), BTreeMap::new());
-        Self { capacity, used, held, reserves: 0, next: PermitNumber::default(), viewers: 0 }
+        Self {
+            capacity,
+            graphics: Graphics::default(),
+            used: Demand::default(),
+            held: BTreeMap::new(),
+            reserves: 0,
+            next: PermitNumber::default(),
+            viewers: 0,
+        }
     }
 
     /// Lets a session in, or says why not; a refusal changes nothing.
@@ -415,6 +446,12 @@ impl Admission {
         self.capacity = capacity;
     }
 
+    /// Says what graphics devices have of memory now, before anybody is let in who needs any; of several, what the one with
+    /// the least has. `None` where they do not tell: then there is no bound.
+    pub fn remeasure_graphics(&mut self, now: Option<GraphicsMemory>) {
+        self.graphics.remeasure(now, self.used.graphics_memory);
+    }
+
     /// What the sessions that are in need together.
     pub fn used(&self) -> Demand {
         self.used
@@ -446,6 +483,7 @@ impl Admission {
             cpu: self.capacity.cpu.saturating_sub(used.cpu),
             pixel_rate: self.capacity.pixel_rate.saturating_sub(used.pixel_rate),
             memory: ByteSize(self.capacity.memory.0.saturating_sub(used.memory.0)),
+            graphics_memory: self.graphics.left(used.graphics_memory),
             egress: less(self.capacity.egress, used.egress),
         }
     }
@@ -469,6 +507,7 @@ impl Admission {
             cpu: grown(demand.cpu, held.cpu),
             pixel_rate: more(demand.pixel_rate, held.pixel_rate),
             memory: ByteSize(more(demand.memory.0, held.memory.0)),
+            graphics_memory: ByteSize(more(demand.graphics_memory.0, held.graphics_memory.0)),
             egress: Bitrate::from_bps(more(demand.egress.bps(), held.egress.bps())),
         };
         self.fits_an_empty_node(&demand)?;
@@ -489,6 +528,10 @@ impl Admission {
         if demand.memory > left.memory {
             return Err(Refusal::Memory { asked: demand.memory, left: left.memory });
         }
+        if demand.graphics_memory > left.graphics_memory {
+            let (asked, left) = (demand.graphics_memory, left.graphics_memory);
+            return Err(Refusal::GraphicsMemory { asked, left });
+        }
         fits_the_link(demand.egress, left.egress)
     }
 
@@ -501,6 +544,8 @@ impl Admission {
             "encoder rate"
         } else if demand.memory > self.capacity.memory {
             "memory"
+        } else if demand.graphics_memory > self.graphics.total() {
+            "graphics memory"
         } else if demand.egress > self.capacity.egress {
             "bandwidth"
         } else {
@@ -561,6 +606,7 @@ fn without(used: &Demand, demand: &Demand) -> Demand {
         cpu: used.cpu.saturating_sub(demand.cpu),
         pixel_rate: used.pixel_rate.saturating_sub(demand.pixel_rate),
         memory: ByteSize(used.memory.0.saturating_sub(demand.memory.0)),
+        graphics_memory: ByteSize(used.graphics_memory.0.saturating_sub(demand.graphics_memory.0)),
         egress: less(used.egress, demand.egress),
     }
 }
@@ -571,6 +617,7 @@ fn with(used: &Demand, demand: &Demand) -> Demand {
         cpu: used.cpu.saturating_add(demand.cpu),
         pixel_rate: used.pixel_rate.saturating_add(demand.pixel_rate),
         memory: ByteSize(used.memory.0.saturating_add(demand.memory.0)),
+        graphics_memory: ByteSize(used.graphics_memory.0.saturating_add(demand.graphics_memory.0)),
         egress: plus(used.egress, demand.egress),
     }
 }

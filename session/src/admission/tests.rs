@@ -226,6 +226,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             cpu: Duration::MAX,
             pixel_rate: u64::MAX,
             memory: ByteSize(u64::MAX),
+            graphics_memory: ByteSize(u64::MAX),
             egress: Bitrate::from_bps(u64::MAX),
         })
     };
