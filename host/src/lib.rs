@@ -11,6 +11,7 @@ pub mod devices;
 pub mod display;
 pub mod exchange;
 pub mod gamepads;
+mod graphics;
 pub mod home;
 pub mod saves;
 mod seam;

@@ -18,6 +18,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use media::GraphicsMemory;
+
 use crate::confine::cgroup::Usage;
 use crate::confine::{Attempts, Display, EventFn, Phase, Program, Refused, Spec};
 use crate::devices::{DeviceFolder, DevicesFound, Kernel};
@@ -29,6 +31,10 @@ pub trait Host: fmt::Debug + Send + Sync {
 
     /// What makes gamepads and pens for sessions, where [`Offers::devices`] says that it does.
     fn devices(&self) -> Option<&Arc<dyn Kernel>>;
+
+    /// What the devices of [`Offers::gpu`] have of memory now: of several, what the one with the least has, since a game draws
+    /// with which it likes. `None` where none of them tells. Asks drivers, which may keep it waiting.
+    fn graphics_memory(&self) -> Option<GraphicsMemory>;
 
     /// What all games tried that is refused them.
     fn attempts(&self) -> &Arc<Attempts>;

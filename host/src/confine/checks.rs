@@ -5,6 +5,8 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use media::GraphicsMemory;
+
 use super::cgroup::{Controller, Tree};
 use super::command::Host;
 use super::filter;
@@ -12,6 +14,7 @@ use super::find::{Missing, Tool, init, internet, joystick, tool, tops, tried};
 use super::folder::{Run, User};
 use super::mark::Mark;
 use super::{Config, xorg};
+use crate::graphics::Graphics;
 
 /// One thing that hosting needs, or makes use of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +82,7 @@ pub(super) fn checks(config: &Config) -> Vec<Check> {
         ("limits (cgroup)", of_tree),
         ("halting (freezer)", Ok(freezer)),
         ("graphics for games", gpu(&config.gpu, own_users)),
+        ("graphics memory", Ok(graphics_memory(&config.gpu))),
         ("internet (passt)", internet.map(|tools| ok(tools.passt.display().to_string()))),
         ("gamepads (shim)", joystick.map(|path| ok(path.display().to_string()))),
         (
@@ -116,6 +120,20 @@ fn gpu(devices: &[PathBuf], own_users: bool) -> Result<String, String> {
     let names: Vec<_> = devices.iter().map(|path| path.display().to_string()).collect();
     let groups = super::devices::groups(devices, own_users);
     groups.map(|_| format!("ok, {}", names.join(", "))).map_err(|refused| refused.to_string())
+}
+
+/// What is known of the memory of these devices, which admission goes by.
+fn graphics_memory(devices: &[PathBuf]) -> String {
+    let graphics = Graphics::of(devices);
+    let told = graphics.each().map(|(node, memory)| match memory {
+        Ok(GraphicsMemory { total, free }) => {
+            let [free, total] = [free, total].map(|size| size.0 / 1_000_000);
+            format!("of {}: {free} of {total} MB are free", node.display())
+        }
+        Err(why) => format!("of {} is not known: {why}", node.display()),
+    });
+    let told: Vec<_> = told.collect();
+    if told.is_empty() { "none".to_owned() } else { told.join("; ") }
 }
 
 /// Makes a sandbox and ends it; whether bubblewrap itself refuses user namespaces inside.

@@ -54,12 +54,14 @@ pub use find::{Found, Missing, Tool};
 pub use folder::{Cookie, User};
 pub use machine::{End, Exit, How, Patience, Phase, Step};
 pub use mark::Mark;
+use media::GraphicsMemory;
 use run::Plan;
 pub use sandbox::{Display, EventFn, Sandbox};
 pub use spec::{Bind, Input, Limits, Network, Program, Refused, Server, Spec};
 use users::Users;
 
 use crate::devices::{DeviceFolder, Kernel};
+use crate::graphics::Graphics;
 use crate::{Game, Host, Offers};
 
 /// Where things are.
@@ -94,6 +96,7 @@ pub struct Config {
 /// What makes sandboxes: the driver of [`Host`] that there is.
 pub struct Bubblewrap {
     parts: Parts,
+    graphics: Graphics,
     devices: Option<Arc<dyn Kernel>>,
     users: Option<Users>,
     secrets: Vec<PathBuf>,
@@ -116,7 +119,8 @@ impl Bubblewrap {
         let parts = find::parts(config)?;
         let users = parts.found.own_users.then(|| Users::new(config.users.clone()));
         let (devices, secrets) = (config.devices.clone(), config.secrets.clone());
-        Ok(Self { parts, devices, users, secrets, attempts: Arc::default() })
+        let graphics = Graphics::of(&config.gpu);
+        Ok(Self { parts, graphics, devices, users, secrets, attempts: Arc::default() })
     }
 
     /// Looks for each thing that is needed or made use of, also where another is missing: for people who ask why. Takes
@@ -205,6 +209,10 @@ impl Host for Bubblewrap {
 
     fn devices(&self) -> Option<&Arc<dyn Kernel>> {
         self.devices.as_ref().filter(|_| self.offers().devices.is_ok())
+    }
+
+    fn graphics_memory(&self) -> Option<GraphicsMemory> {
+        self.graphics.least()
     }
 
     fn attempts(&self) -> &Arc<Attempts> {

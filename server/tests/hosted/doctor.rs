@@ -62,6 +62,8 @@ fn the_doctor_says_of_hosting_what_is_there_and_why_not() {
     assert!(!root || users.starts_with("1 to 16 is used by the user "), "{users}");
     let graphics = row("graphics for games");
     assert!(graphics.contains("/dev/nonesuch") && !graphics.starts_with("ok"), "{graphics}");
+    let memory = row("graphics memory");
+    assert!(memory.starts_with("of /dev/nonesuch is not known: "), "{memory}");
     let xorg = row("Xorg (fingers)");
     assert!(xorg.starts_with("ok, /usr/lib/xorg") || xorg.contains("; install xserver-"), "{xorg}");
     let pads = row("gamepads, pens (uinput)");
@@ -77,6 +79,7 @@ fn the_doctor_says_of_hosting_what_is_there_and_why_not() {
 
     let row = with(&["games.max_warm=0"]);
     assert_eq!(row("graphics for games"), "none: games.gpu names no device nodes");
+    assert_eq!(row("graphics memory"), "none");
     assert_eq!(row("started ahead"), "none of 2 plays: games.max_warm is 0");
     fs::remove_dir_all(games.path().join("plays")).unwrap();
     assert_eq!(with(&[])("started ahead"), "none: no entry asks for it (warm)");
