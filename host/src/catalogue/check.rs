@@ -119,7 +119,7 @@ pub(super) fn check(
         problems.add("gamepads", "`devices` does not name gamepads");
     }
     let display = display(&mut problems, &file.display);
-    let limits = limits(&mut problems, &file.limits);
+    let limits = limits(&mut problems, &file.limits, &devices);
     let saves = saves(&mut problems, &file.saves);
     let files = files(&mut problems, at, &file.files, limits.home);
     problems.count("controls", file.controls.len(), MOST_CONTROLS);
@@ -251,15 +251,20 @@ fn display(problems: &mut Problems, display: &file::Display) -> DisplayMode {
     }
 }
 
-fn limits(problems: &mut Problems, limits: &file::Limits) -> Limits {
+fn limits(problems: &mut Problems, limits: &file::Limits, devices: &[Device]) -> Limits {
     // Less than this, and not even an X server starts; NaN is in no range.
     problems.range("limits.cpus", limits.cpus, 0.1, 256.0);
     problems.range("limits.memory_mib", limits.memory_mib, 64, 1 << 20);
+    problems.range("limits.gpu_memory_mib", limits.gpu_memory_mib, 0, 1 << 20);
+    if limits.gpu_memory_mib > 0 && !devices.contains(&Device::Gpu) {
+        problems.add("limits.gpu_memory_mib", "`devices` does not name gpu");
+    }
     problems.range("limits.processes", limits.processes, 8, 4096);
     problems.range("limits.home_mib", limits.home_mib, 1, 64 << 10);
     Limits {
         cpu_millis: (limits.cpus * 1000.0).round() as u32,
         memory: ByteSize(limits.memory_mib.saturating_mul(MIB)),
+        gpu_memory: ByteSize(limits.gpu_memory_mib.saturating_mul(MIB)),
         processes: limits.processes,
         home: ByteSize(limits.home_mib.saturating_mul(MIB)),
     }

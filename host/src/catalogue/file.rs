@@ -109,13 +109,14 @@ impl Default for Display {
 pub(super) struct Limits {
     pub(super) cpus: f64,
     pub(super) memory_mib: u64,
+    pub(super) gpu_memory_mib: u64,
     pub(super) processes: u32,
     pub(super) home_mib: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { cpus: 2.0, memory_mib: 1024, processes: 128, home_mib: 64 }
+        Self { cpus: 2.0, memory_mib: 1024, gpu_memory_mib: 0, processes: 128, home_mib: 64 }
     }
 }
 

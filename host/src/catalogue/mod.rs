@@ -41,6 +41,7 @@
 //! [limits]
 //! cpus = 2.0                          # cores
 //! memory_mib = 1024
+//! gpu_memory_mib = 0                  # of a GPU, which must then have as much free; 0: nobody asks what it has
 //! processes = 128                     # with threads
 //! home_mib = 64                       # what may lie in the home at once
 //!
@@ -296,6 +297,8 @@ pub struct Limits {
     pub cpu_millis: u32,
     /// Memory without its home.
     pub memory: ByteSize,
+    /// Memory of a GPU, which nothing holds it to: it is let in where that much is free. None where the entry does not say.
+    pub gpu_memory: ByteSize,
     /// Processes and threads at once.
     pub processes: u32,
     /// What may lie in its home.

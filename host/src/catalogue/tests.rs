@@ -59,6 +59,12 @@ fn the_least_entry_has_defaults() {
     assert_eq!(entry.display.size, Size::new(1280, 720));
     assert_eq!(entry.limits.cpu_millis, 2000);
     assert_eq!(entry.limits.home, ByteSize(64 << 20));
+    assert_eq!(entry.limits.gpu_memory, ByteSize(0));
+    let draws =
+        |device: &str| format!("{GOOD}devices = [{device:?}]\n[limits]\ngpu_memory_mib = 512");
+    let drawn = read_one(&draws("gpu")).expect("a good entry");
+    assert_eq!(drawn.limits.gpu_memory, ByteSize(512 << 20));
+    assert_eq!(wrong_keys(&draws("pen")), ["limits.gpu_memory_mib"]);
     assert_eq!((entry.internet, entry.warm, entry.warm_settle.as_millis()), (false, 0, 3_000));
     assert_eq!(entry.channels, media::Layout::Surround71);
     let two = read_one(&format!("{GOOD}channels = 2")).expect("a good entry");
@@ -169,6 +175,7 @@ fps = 0
 [limits]
 cpus = nan
 memory_mib = 1
+gpu_memory_mib = 1
 processes = 0
 home_mib = 18446744073709551
 [[files]]
@@ -201,6 +208,7 @@ action = "\u0007"
         "files.1.from",
         "files.1.to",
         "limits.cpus",
+        "limits.gpu_memory_mib",
         "limits.home_mib",
         "limits.memory_mib",
         "limits.processes",
