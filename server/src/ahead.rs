@@ -323,7 +323,7 @@ impl Shared {
                 self.rest(now);
                 continue;
             };
-            let Some(room) = strong.reserve(app.needs()) else {
+            let Some(room) = strong.reserve(app.needs(), app.graphics_memory()) else {
                 let mut state = self.lock();
                 if state.age == age {
                     state.core.no_room(now, number);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use host::confine::Attempts;
 use media::{
-    AudioSource, ByteSize, Clock, DeviceId, FrameRate, FrameSource, InputSink, Layout, MOST_PADS,
-    PadEffects, Rumble, Size, VoiceSink,
+    AudioSource, ByteSize, Clock, DeviceId, FrameRate, FrameSource, GraphicsMemory, InputSink,
+    Layout, MOST_PADS, PadEffects, Rumble, Size, VoiceSink,
 };
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -80,6 +80,12 @@ pub trait App: Send + Sync {
         None
     }
 
+    /// What the graphics devices of its sessions have of memory now; of several, what the one with the least has. `None` where its
+    /// sessions need none ([`Needs::graphics_memory`]), or no device tells. Asks drivers, which may keep it waiting.
+    fn graphics_memory(&self) -> Option<GraphicsMemory> {
+        None
+    }
+
     /// How it is started ahead of its players; none where it is not.
     fn ahead(&self) -> Option<Arc<dyn Ahead>> {
         None
@@ -93,6 +99,11 @@ pub trait Ahead: Send + Sync {
 
     /// What one takes while it starts; of that it holds the memory while it is ready.
     fn needs(&self) -> Needs;
+
+    /// As [`App::graphics_memory`].
+    fn graphics_memory(&self) -> Option<GraphicsMemory> {
+        None
+    }
 
     /// Starts one and halts it, for pictures like these where a player was seen to want them. Takes as long as that
     /// takes, and looks at `cancel` meanwhile.
@@ -225,6 +236,8 @@ pub struct Needs {
     pub measured: bool,
     /// Memory.
     pub memory: ByteSize,
+    /// Memory of a graphics device.
+    pub graphics_memory: ByteSize,
 }
 
 /// An opened app.

@@ -16,7 +16,7 @@ use host::catalogue::{self, Device, Entry, Missing, TouchMode, Values};
 use host::confine::{self, Attempts, Bind, Input, Limits, Network, Program, Server, Spec};
 use host::devices::Kernel;
 use host::{Host, Offers};
-use media::{ByteSize, Clock, DeviceId, Layout, Size};
+use media::{ByteSize, Clock, DeviceId, GraphicsMemory, Layout, Size};
 
 use crate::apps::{Ahead, App, AppInfo, Needs, OpenError, Running, ScreenInfo, Start, VideoMode};
 use crate::config::{self, Config};
@@ -195,12 +195,34 @@ impl App for GameApp {
             cpu: known.unwrap_or_else(unknown),
             measured: known.is_some(),
             memory: ByteSize(memory),
+            graphics_memory: self.needs_graphics_memory(),
         })
+    }
+
+    fn graphics_memory(&self) -> Option<GraphicsMemory> {
+        self.free_graphics_memory()
     }
 
     fn ahead(&self) -> Option<Arc<dyn Ahead>> {
         let can = self.entry.warm > 0 && self.host.is_ok();
         can.then(|| Arc::new(self.clone()) as Arc<dyn Ahead>)
+    }
+}
+
+impl GameApp {
+    /// What a session is booked for of a graphics device's memory: none where games have no such device here.
+    fn needs_graphics_memory(&self) -> ByteSize {
+        match &self.host {
+            Ok(host) if !host.offers().gpu.is_empty() => self.entry.limits.gpu_memory,
+            _ => ByteSize::default(),
+        }
+    }
+
+    /// See [`App::graphics_memory`].
+    fn free_graphics_memory(&self) -> Option<GraphicsMemory> {
+        let host = self.host.as_ref().ok()?;
+        let needs_any = self.needs_graphics_memory() > ByteSize::default();
+        needs_any.then(|| host.graphics_memory()).flatten()
     }
 }
 

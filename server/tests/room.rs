@@ -17,7 +17,8 @@ use encoder::choice::{Accepts, Cost};
 use encoder::{Candidate, Outcome, Prober, Verdict};
 use media::{
     ByteSize, Clock, Codec, DataChannel, DeviceId, EncoderCapabilities, FrameRequest, FrameSource,
-    InputSink, MediaTime, SequencedInput, Size, SourceError, SourceEvent, SourceInfo,
+    GraphicsMemory, InputSink, MediaTime, SequencedInput, Size, SourceError, SourceEvent,
+    SourceInfo,
 };
 use nearlight::apps::{
     Ahead, App, AppInfo, Needs, OpenError, Prepared, Running, ScreenInfo, Start, VideoMode,
@@ -41,6 +42,8 @@ struct Game {
     ahead: Option<Arc<Kept>>,
     /// Its screen may become so large, and it takes as much more of the cores as pictures have more pixels than these.
     grows: Option<(Size, Size)>,
+    /// It needs so many MiB of a graphics device of 8 GiB, which has so many free.
+    draws: Option<(u64, Arc<AtomicU64>)>,
 }
 
 impl App for Game {
@@ -87,7 +90,18 @@ impl App for Game {
         let (millis, mib) = self.takes.as_ref()?;
         let more = self.grows.map_or(1, |(from, _)| video.size.pixels() / from.pixels());
         let cpu = Duration::from_millis(millis.load(Ordering::Relaxed) * more);
-        Some(Needs { cpu, measured: self.measured, memory: ByteSize(mib << 20) })
+        let graphics_memory = self.draws.as_ref().map_or(0, |(mib, _)| mib << 20);
+        Some(Needs {
+            cpu,
+            measured: self.measured,
+            memory: ByteSize(mib << 20),
+            graphics_memory: ByteSize(graphics_memory),
+        })
+    }
+    fn graphics_memory(&self) -> Option<GraphicsMemory> {
+        let (_, free) = self.draws.as_ref()?;
+        let free = ByteSize(free.load(Ordering::Relaxed) << 20);
+        Some(GraphicsMemory { total: ByteSize(8 << 30), free })
     }
     fn ahead(&self) -> Option<Arc<dyn Ahead>> {
         self.ahead.clone().map(|ahead| ahead as Arc<dyn Ahead>)
@@ -112,7 +126,8 @@ impl Ahead for Kept {
     }
     fn needs(&self) -> Needs {
         let memory = ByteSize(self.mib << 20);
-        Needs { cpu: Duration::from_millis(100), measured: true, memory }
+        let graphics_memory = ByteSize::default();
+        Needs { cpu: Duration::from_millis(100), measured: true, memory, graphics_memory }
     }
     fn prepare(
         &self,
@@ -497,6 +512,41 @@ async fn who_is_refused_is_told_when_somebody_usually_leaves() {
     create_with(&wish("large")).of(&node).await.session();
     let wait = until("a refusal that knows", async || {
         let refused = create_with(&wish("large")).of(&node).await;
+        refused.json()["room"]["expected_wait"].as_u64()
+    });
+    assert!(wait.await >= 1);
+}
+
+#[tokio::test]
+async fn a_game_that_a_graphics_device_has_no_memory_for_is_refused_until_there_is_some() {
+    let free = Arc::new(AtomicU64::new(512));
+    let game =
+        |id| Game { id, takes: Some((Arc::default(), 1)), measured: true, ..Game::default() };
+    let draws = |id, mib| Game { draws: Some((mib, free.clone())), ..game(id) };
+    let node = node_with([draws("shooter", 2_048), draws("huge", 9_000), game("flat")]);
+    let refused = create_with(&wish("shooter")).of(&node).await;
+    let detail = refused.problem(503, "refused");
+    assert!(detail.contains("Memory of the graphics device is short"), "{detail}");
+    let room = |refused: &Value| {
+        let room = &refused["room"];
+        assert_eq!((&room["sum"], &room["unit"]), (&json!("graphics_memory"), &json!("bytes")));
+        ["asked", "left"].map(|key| room[key].as_u64().expect(key) >> 20)
+    };
+    assert_eq!(room(&refused.json()), [2_048, 512]);
+    let huge = create_with(&wish("huge")).of(&node).await;
+    let detail = huge.problem(503, "refused");
+    assert!(detail.contains("more graphics memory than the whole node has"), "{detail}");
+    // Somebody else gave it back. The first has not taken any of it so far, and will.
+    free.store(4_000, Ordering::Relaxed);
+    let first = create_with(&wish("shooter")).of(&node).await.session();
+    let refused = create_with(&wish("shooter")).of(&node).await;
+    assert_eq!(room(&refused.json()), [2_048, 4_000 - 2_048]);
+    create_with(&wish("flat")).of(&node).await.session();
+    assert_eq!(first.ask(Method::DELETE, "").of(&node).await.status, 204);
+    create_with(&wish("shooter")).of(&node).await.session();
+    // How long the first stayed is known by now, or soon.
+    let wait = until("a refusal that knows", async || {
+        let refused = create_with(&wish("shooter")).of(&node).await;
         refused.json()["room"]["expected_wait"].as_u64()
     });
     assert!(wait.await >= 1);

@@ -1699,7 +1699,7 @@ export interface components {
              * @description What is left.
              */
             left: number;
-            /** @description `sessions`, `viewers`, `render`, `cpu`, `encoder`, `memory` or `egress`. */
+            /** @description `sessions`, `viewers`, `render`, `cpu`, `encoder`, `memory`, `graphics_memory` or `egress`. */
             sum: string;
             /** @description What it is counted in. */
             unit: string;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use host::confine::Phase;
 use host::saves::State;
 use media::{
-    ByteSize, Clock, Damage, FrameId, FrameRequest, FrameSource, PictureKind, SourceEvent,
+    ByteSize, Clock, Damage, FrameId, FrameRequest, FrameSource, GraphicsMemory, PictureKind,
+    SourceEvent,
 };
 use session::ahead::Settling;
 use tokio_util::sync::CancellationToken;
@@ -47,7 +48,12 @@ impl Ahead for GameApp {
         let cpu = usual.unwrap_or(Duration::from_millis(limits.cpu_millis.into()));
         // What this process takes for a session comes with that.
         let memory = ByteSize(limits.memory.0 + limits.home.0);
-        Needs { cpu, measured: usual.is_some(), memory }
+        let graphics_memory = self.needs_graphics_memory();
+        Needs { cpu, measured: usual.is_some(), memory, graphics_memory }
+    }
+
+    fn graphics_memory(&self) -> Option<GraphicsMemory> {
+        self.free_graphics_memory()
     }
 
     fn prepare(

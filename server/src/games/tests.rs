@@ -136,6 +136,21 @@ fn what_is_played_with_several_fingers_is_refused_where_xorg_is_missing() {
 }
 
 #[test]
+fn memory_of_graphics_devices_counts_where_games_have_any() {
+    let text = "command = \"/bin/true\"\ndevices = [\"gpu\"]\n[limits]\ngpu_memory_mib = 512\n";
+    for (nodes, mib) in [(Vec::new(), 0), (vec![PathBuf::from("/dev/null")], 512)] {
+        let (run, folders) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let with = |config: &mut confine::Config| config.gpu = nodes;
+        let Some(app) = game(run.path(), folders.path(), text, with) else { return };
+        let played = App::needs(&app, VIDEO).unwrap().graphics_memory;
+        let ahead = Ahead::needs(&app).graphics_memory;
+        assert_eq!([played, ahead], [ByteSize(mib << 20); 2]);
+        // No driver tells of a device that is none.
+        assert_eq!(App::graphics_memory(&app), None);
+    }
+}
+
+#[test]
 fn a_game_that_is_stopped_while_it_starts_is_gone_with_its_thread() {
     let (run, folders) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let Some(app) = silent(run.path(), folders.path()) else { return };

@@ -229,8 +229,9 @@ pub(super) async fn create(
     let owner = hex(&Sha256::digest(claim.renter().0)[..16]);
     wish.player = Some(format!("{owner}.{}", wish.player.as_deref().unwrap_or(SAVES)));
     let player = wish.player_key.as_ref().map(player_key).transpose()?;
-    let wished = node.wished(wish)?;
+    let mut wished = node.wished(wish)?;
     let begins = super::saves::check(&wished).await?;
+    wished.ask_devices().await;
     let mut tenancy = rented(node)?.admit(claim).await?;
     tenancy.player = player;
     node.create_rented(wished, begins, claim, tenancy)

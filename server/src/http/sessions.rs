@@ -43,8 +43,9 @@ pub(super) async fn create(
     let wish = json(body)?;
     let (entry, keys, is_guest) = match creator {
         Creator::Operator => {
-            let wished = node.wished(wish)?;
+            let mut wished = node.wished(wish)?;
             let begins = super::saves::check(&wished).await?;
+            wished.ask_devices().await;
             let (entry, keys) = node.create_session(wished, begins)?;
             (entry, keys, false)
         }

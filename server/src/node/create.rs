@@ -5,7 +5,10 @@ use std::sync::{Arc, PoisonError};
 use anyhow::Result;
 use encoder::SoundConfig;
 use media::audio::CHANNELS;
-use media::{Bitrate, Codec, CodecSet, FrameRate, Layout, PictureKind, SessionId, Size, TrackId};
+use media::{
+    Bitrate, Codec, CodecSet, FrameRate, GraphicsMemory, Layout, PictureKind, SessionId, Size,
+    TrackId,
+};
 use session::admission::{Demand, Permit};
 
 use crate::ahead::Taken;
@@ -30,12 +33,25 @@ pub struct Wished {
     app: Arc<dyn App>,
     /// What it keeps.
     keep: Option<Arc<Keep>>,
+    /// What graphics devices have of memory, once they were asked.
+    graphics: Option<GraphicsMemory>,
 }
 
 impl Wished {
     /// What it keeps; nothing where nobody says who plays, or the app has nothing to keep.
     pub(crate) fn keep(&self) -> Option<&Arc<Keep>> {
         self.keep.as_ref()
+    }
+
+    /// Asks graphics devices what they have of memory, where it needs any. Beside the tasks of the runtime: their drivers may keep
+    /// it waiting.
+    pub(crate) async fn ask_devices(&mut self) {
+        let app = self.app.clone();
+        let asked = tokio::task::spawn_blocking(move || app.graphics_memory()).await;
+        self.graphics = asked.unwrap_or_else(|error| {
+            tracing::error!(%error, "graphics devices were not asked");
+            None
+        });
     }
 }
 
@@ -47,7 +63,7 @@ impl Node {
     pub fn wished(&self, wish: wire::NewSession) -> Result<Wished, Problem> {
         let app = self.find_app(&wish.app)?.app.clone();
         let keep = self.keep(&wish, app.as_ref())?;
-        Ok(Wished { wish, app, keep })
+        Ok(Wished { wish, app, keep, graphics: None })
     }
 
     /// Admits and starts a session; yields its handle and its keys. Whether it begins with something that its player
@@ -79,7 +95,7 @@ impl Node {
 
     pub(super) fn create(
         self: &Arc<Self>,
-        Wished { wish, app, keep }: Wished,
+        Wished { wish, app, keep, graphics }: Wished,
         begins: Begins,
         rented: Option<(&Claim, Tenancy)>,
     ) -> Result<(Arc<Entry>, Keys), Problem> {
@@ -124,7 +140,7 @@ impl Node {
         let demand = room::pictures(&demand, app.as_ref(), mode);
         let taken = self.take_ahead(&app, mode, begins);
         let (permit, prepared) = self
-            .let_in(&demand, taken)
+            .let_in(&demand, graphics, taken)
             .map_err(|refusal| self.refuse_for_room(&wish.app, &refusal))?;
         let (claim, tenancy) = rented.unzip();
         let keys = match self.issue_keys(&id, claim) {

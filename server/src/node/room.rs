@@ -4,7 +4,7 @@ use std::sync::{PoisonError, Weak};
 use std::time::Duration;
 
 use anyhow::Result;
-use media::{ByteSize, Codec, CodecSet, PictureKind, Size};
+use media::{ByteSize, Codec, CodecSet, GraphicsMemory, PictureKind, Size};
 use session::admission::{self, Admission, Demand, Permit, PermitNumber, Refusal, Reserve};
 
 use crate::ahead::Taken;
@@ -37,9 +37,13 @@ impl Books for Place {
 
 /// The same with what such pictures of the app need, but for the cores.
 pub(super) fn pictures(demand: &Demand, app: &dyn App, video: VideoMode) -> Demand {
+    let needs = app.needs(video);
+    let (memory, graphics_memory) =
+        needs.map_or_else(Default::default, |needs| (needs.memory, needs.graphics_memory));
     Demand {
         pixel_rate: (video.size.pixels() as f64 * video.rate.as_f64()) as u64,
-        memory: app.needs(video).map_or_else(ByteSize::default, |needs| needs.memory),
+        memory,
+        graphics_memory,
         ..*demand
     }
 }
@@ -52,14 +56,17 @@ const LATEST_RETRY: u32 = 3_600;
 const SENDING: Duration = Duration::from_micros(500);
 
 impl Node {
-    /// Lets a session in, which takes the room of the one that it takes; what else was started ahead gives way.
+    /// Lets a session in, which takes the room of the one that it takes; what else was started ahead gives way. Graphics devices
+    /// have so much memory now.
     pub(super) fn let_in(
         &self,
         demand: &Demand,
+        graphics: Option<GraphicsMemory>,
         taken: Option<Taken>,
     ) -> Result<(Permit, Option<Box<dyn Prepared>>), Refusal> {
         let mut books = self.admission();
         self.revise(&mut books);
+        note_graphics(&mut books, demand.graphics_memory, graphics);
         let taken = taken.map(|taken| {
             let (held, untold) = taken.split();
             let demand = held.demand();
@@ -88,11 +95,17 @@ impl Node {
     }
 
     /// Room for one that is about to be started ahead; none where there is no more.
-    pub(crate) fn reserve(&self, needs: Needs) -> Option<Reserve> {
+    pub(crate) fn reserve(
+        &self,
+        needs: Needs,
+        graphics: Option<GraphicsMemory>,
+    ) -> Option<Reserve> {
+        let Needs { memory, graphics_memory, .. } = needs;
         let mut books = self.admission();
+        note_graphics(&mut books, graphics_memory, graphics);
         let most = books.capacity().cpu;
         let cpu = if needs.measured { needs.cpu } else { needs.cpu.min(most) };
-        books.reserve(&Demand { cpu, memory: needs.memory, ..Demand::default() }).ok()
+        books.reserve(&Demand { cpu, memory, graphics_memory, ..Demand::default() }).ok()
     }
 
     /// One that was started ahead takes nothing of the cores any more.
@@ -218,6 +231,13 @@ impl Node {
         self.metrics.sessions_refused.inc();
         tracing::info!(app, reason, "session refused");
         Problem::REFUSED.because(reason)
+    }
+}
+
+/// Brings the books up to date for who needs memory of a graphics device; nobody else has it looked at.
+fn note_graphics(books: &mut Admission, needed: ByteSize, now: Option<GraphicsMemory>) {
+    if needed > ByteSize::default() {
+        books.remeasure_graphics(now);
     }
 }
 

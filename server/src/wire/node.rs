@@ -69,7 +69,7 @@ pub struct Problem {
 /// A sum of the node in which there is no room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Room {
-    /// `sessions`, `viewers`, `render`, `cpu`, `encoder`, `memory` or `egress`.
+    /// `sessions`, `viewers`, `render`, `cpu`, `encoder`, `memory`, `graphics_memory` or `egress`.
     pub sum: String,
     /// What it is counted in.
     pub unit: String,
