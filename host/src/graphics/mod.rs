@@ -1,9 +1,9 @@
 //! Memory of the graphics devices that games may have, as their drivers tell it whenever they are asked.
 //!
 //! Of AMD's the kernel tells it in files (`mem_info_vram_total` and `mem_info_vram_used` of `amdgpu`; Linux,
-//! `Documentation/gpu/amdgpu/driver-misc.rst`), of NVIDIA's a library of the driver ([`nvidia`]). Others tell their own programs
-//! alone: of them, and of those that do not answer, nothing is known, and why not is. Of a device that shares the machine's memory
-//! these are figures of the part that firmware keeps for it, which is not all that programs on it get.
+//! `Documentation/gpu/amdgpu/driver-misc.rst`), of NVIDIA's a library of the driver ([`nvidia`]). Of others, and of those that
+//! do not answer, nothing is known but why. Of a device that shares the machine's memory these are figures of the part that
+//! firmware keeps for it, which is not all that programs on it get.
 
 mod nvidia;
 #[cfg(test)]
@@ -39,8 +39,7 @@ enum Source {
 }
 
 impl Graphics {
-    /// Those among these nodes, of which others only go with them. May take a second where NVIDIA's driver must first wake a
-    /// device.
+    /// Those among these nodes; some only go with others. May take seconds where NVIDIA's driver must first wake a device.
     pub(crate) fn of(nodes: &[PathBuf]) -> Self {
         Self::find(nodes, Path::new(SYS), OsStr::new(LIBRARY))
     }
@@ -87,7 +86,7 @@ impl Graphics {
 
     /// What each has now, or why that is not known. Drivers may keep who asks waiting.
     pub(crate) fn each(&self) -> impl Iterator<Item = (&Path, Result<GraphicsMemory, String>)> {
-        self.devices.iter().map(|(node, source)| {
+        self.devices.iter().map(move |(node, source)| {
             let memory = source.as_ref().map_err(Clone::clone).and_then(|source| self.read(source));
             (node.as_path(), memory)
         })

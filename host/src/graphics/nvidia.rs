@@ -1,5 +1,5 @@
-//! NVIDIA's devices, by the library that comes with their driver (NVML). It is opened at run time: where it is not installed,
-//! that is the reason why nothing is known.
+//! NVIDIA's devices, by the library that comes with their driver (NVML). It is opened at run time: where it is not
+//! installed, that is the reason why nothing is known.
 
 use std::ffi::OsStr;
 

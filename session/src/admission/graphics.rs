@@ -1,14 +1,15 @@
 //! Memory of graphics devices: what sessions may be booked for of it.
 //!
-//! It is not the node's alone. Other programs take of it, and what a game has taken cannot be told from what they have: a driver
-//! says what is free, no more. So two things bound who comes:
+//! It is not the node's alone. Other programs take of it, and what a game has taken cannot be told from what they have: a
+//! driver says what is free, no more. So two things bound who comes:
 //!
 //! ```text
 //!  left = min( free now,  free when nothing was booked - booked )
 //! ```
 //!
-//! The first sees what others took since, and games that take more than they are booked for. The second keeps for those who are
-//! in what they have not taken yet. What is booked is never more than there is room for, whatever the devices tell.
+//! The first sees what others took since, and games that take more than they are booked for. The second keeps for those who
+//! are in what they have not taken yet. The room is never less than what is booked, whatever devices tell, so that what
+//! gave its place back for a moment finds it again.
 
 use media::{ByteSize, GraphicsMemory};
 

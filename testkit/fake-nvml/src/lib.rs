@@ -1,8 +1,8 @@
 //! A test double of `libnvidia-ml.so.1`: the functions that Nearlight calls, and two devices that are none.
 //!
-//! What they have never changes. Their places, the numbers of their nodes and their addresses are in different orders, so that none
-//! is taken for another. Types are those of `nvml.h`, written again here: a double that shared them with the code
-//! under test would share its mistakes. It must never be installed where a program looks for the real library.
+//! What they have never changes. The numbers of their nodes are in another order than their places, so that none is taken
+//! for the other. Types are those of `nvml.h`, written again here: a double that shared them with the code under test
+//! would share its mistakes. It must never be installed where a program looks for the real library.
 #![allow(non_snake_case, reason = "names as in nvml.h")]
 #![expect(unsafe_code, reason = "a C interface: callers hand over pointers")]
 
