@@ -148,6 +148,8 @@ pub struct Metrics {
     pub webtransport_forbidden: Counter,
     /// Connections of HTTP that had shown no token and gave way to newer ones.
     pub http_gave_way: Counter,
+    /// Connections of HTTP that had shown a token and gave way to newer ones.
+    pub http_known_gave_way: Counter,
     /// Clients that came for a WebSocket and were refused for what they asked.
     pub websocket_forbidden: Counter,
     /// Connections of WebTransport that QUIC has.
@@ -275,11 +277,15 @@ impl Metrics {
             ),
             http_gave_way: add.one(
                 "http_gave_way",
-                "Connections of HTTP closed for newer ones of their kind, having shown no token and made nothing",
+                "Connections of HTTP closed for newer ones of their kind, having shown no token",
+            ),
+            http_known_gave_way: add.one(
+                "http_known_gave_way",
+                "Connections of HTTP closed for newer ones of their kind, having shown a token",
             ),
             websocket_forbidden: add.one(
                 "websocket_forbidden",
-                "WebSockets refused: foreign origin, wrong ticket, no such session, no handshake",
+                "WebSockets refused: foreign origin, wrong ticket, no such session, no handshake, too many of one session",
             ),
             webtransport_connections: add.one(
                 "webtransport_connections",

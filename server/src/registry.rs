@@ -12,7 +12,7 @@ use session::invitations::InvitationId;
 use session::reason::{EndReason, StoppedBy};
 use session::{PermitNumber, Role};
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use transport::Decodes;
 
 use crate::apps::{App, Told, VideoMode};
@@ -25,6 +25,8 @@ use crate::wire;
 
 /// Ended sessions that are remembered, and as many viewers. The oldest is forgotten first.
 const REMEMBERED: usize = 256;
+/// WebSockets of a session, or of a viewer, at once. One is served; others are about to be, or end, which takes a moment.
+const SOCKETS: usize = 8;
 
 /// What HTTP asks of a session's driver. The mailbox holds four; when it is full the request is refused
 /// with a conflict, and the client asks again.
@@ -145,6 +147,7 @@ impl From<&str> for Over {
 pub struct Handle {
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<Status>,
+    sockets: Arc<Semaphore>,
 }
 
 /// A session as HTTP sees it.
@@ -238,7 +241,12 @@ pub struct AlreadyEnded;
 impl Handle {
     /// A way to the driver that reads `commands` and shows `status`.
     pub fn new(commands: mpsc::Sender<Command>, status: watch::Receiver<Status>) -> Self {
-        Self { commands, status }
+        Self { commands, status, sockets: Arc::new(Semaphore::new(SOCKETS)) }
+    }
+
+    /// A place for one more WebSocket, to be held while it is open; none where there are eight.
+    pub fn socket(&self) -> Option<OwnedSemaphorePermit> {
+        self.sockets.clone().try_acquire_owned().ok()
     }
 
     /// What it does now.

@@ -20,12 +20,15 @@ use crate::config::{Config, Tls};
 use crate::encoders::Probing;
 use crate::node::{Busy, Node};
 use crate::rented::Outside;
-use crate::tcp::Prompt;
+use crate::tcp::{GaveWay, Prompt};
 use crate::{http, ops, quic, tls};
 
 /// A connection that has not sent a whole request head for so long is closed: a client that trickles bytes must not
 /// hold one for ever. Also how long a connection may idle between two requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
+/// Requests of one connection of HTTP/2 at once, each of which may hold a body, or a file that it carries: somewhat more than the
+/// six that a browser has by connections of HTTP/1.1. Whoever asks for more waits.
+const MOST_REQUESTS: u32 = 8;
 /// What still runs when everything was told to end and had its time: threads that hang in a driver.
 const LEFT_BEHIND: Duration = Duration::from_secs(1);
 
@@ -144,7 +147,10 @@ impl Server {
         let mut tasks = tokio::task::JoinSet::new();
         let (public, private) = (Handle::new(), Handle::new());
         let router = http::router(node.clone());
-        let prompt = Prompt::new(node.metrics.http_gave_way.clone());
+        let prompt = Prompt::new(GaveWay {
+            strangers: node.metrics.http_gave_way.clone(),
+            known: node.metrics.http_known_gave_way.clone(),
+        });
         match tls {
             Some((secured, certificate, key)) => {
                 let reload = tls::reload_on_change(
@@ -287,6 +293,7 @@ where
     A::Future: Send,
 {
     server.http_builder().http1().header_read_timeout(HEAD_TIMEOUT);
+    server.http_builder().http2().max_concurrent_streams(MOST_REQUESTS);
     let server = server.handle(handle).first_request_timeout(HEAD_TIMEOUT);
     server.serve(router.into_make_service()).await.context(failure)
 }

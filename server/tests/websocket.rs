@@ -470,6 +470,62 @@ async fn connections_that_show_nothing_give_way_to_newer_ones_and_others_do_not(
     server.shut_down().await;
 }
 
+/// Whoever has a token, which on an open node is whoever makes a session.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_of_one_token_give_way_to_newer_ones_of_it_and_whoever_plays_does_not() {
+    let server = serve(&[]).await;
+    let node = server.node();
+    let (crowded, path) = session(node, create()).await;
+    let mut player = Client::connect(&server, &path, None).await.unwrap();
+    player.begins().await;
+    let (others, _) = session(node, create()).await;
+    let connect = async || TcpStream::connect(server.address).await.unwrap();
+    let (mut other, mut operator) = (connect().await, connect().await);
+    let mut known = std::collections::VecDeque::new();
+    for n in 0..40_u64 {
+        let mut stream = connect().await;
+        asked(&mut stream, Some(&crowded.token)).await;
+        known.push_back(stream);
+        // Of one token 32 may wait.
+        let gone = (n + 1).saturating_sub(32);
+        assert_eq!(count(node, "nearlight_http_known_gave_way_total"), gone);
+        if gone > 0 {
+            closes(&mut known.pop_front().unwrap()).await;
+        }
+        // One that is silent for long is closed, too. They are as old as before to one another.
+        for stream in &mut known {
+            asked(stream, Some(&crowded.token)).await;
+        }
+        asked(&mut other, Some(&others.token)).await;
+        asked(&mut operator, Some(OPERATOR)).await;
+        player.frame().await;
+    }
+    assert!(metric(node, "nearlight_http_gave_way_total 0"));
+    asked(known.back_mut().unwrap(), None).await;
+    server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_session_eight_websockets_are_open_and_it_is_the_newest_that_is_refused() {
+    let server = serve(&[]).await;
+    let node = server.node();
+    let (session, path) = session(node, create()).await;
+    let mut player = Client::connect(&server, &path, None).await.unwrap();
+    player.begins().await;
+    let next = address(node, &session).await;
+    let entry = node.registry.find(&session.id).unwrap();
+    let places: Vec<_> = std::iter::from_fn(|| entry.handle.socket()).collect();
+    assert_eq!(places.len(), 7, "beside the player's");
+    let refused = Client::connect(&server, &next, None).await.err();
+    assert_eq!(refused, Some(StatusCode::SERVICE_UNAVAILABLE));
+    assert!(metric(node, "nearlight_websocket_forbidden_total 1"));
+    player.frame().await;
+    drop(places);
+    // That has not used the address up.
+    Client::connect(&server, &next, None).await.unwrap().begins().await;
+    server.shut_down().await;
+}
+
 /// Whose save the node has.
 const ANNE: &str = "0123456789abcdef0123456789abcdef";
 

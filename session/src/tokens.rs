@@ -18,7 +18,7 @@ use crate::access::{TicketScope, TicketScopes};
 pub(crate) const MAX_TEXT: usize = 512;
 
 /// SHA-256 of a token's text.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenDigest([u8; 32]);
 
 impl TokenDigest {

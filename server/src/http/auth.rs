@@ -10,12 +10,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use session::access::{AccessError, TicketScope};
-use session::tokens::{Scope, TokenError};
+use session::tokens::{Scope, TokenDigest, TokenError};
 
 use super::Problem;
 use crate::node::Node;
 use crate::rented::Claim;
-use crate::tcp::Newcomer;
+use crate::tcp::Peer;
 use crate::tls;
 
 /// Who may create sessions: on a rented node a bearer of an order, else an [`Operator`].
@@ -69,24 +69,28 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// A connection shows whose it is by a token of the node's, by a WebSocket, whose address has one, and by what is made of its request,
-/// of which there is little without one. One that does so gives way to no newer ones.
-pub(super) async fn let_known_ones_stay(
+/// A connection is of whoever's token it has shown last. An operator's, and the WebSocket of a session or viewer, whose address has
+/// a ticket, give way to no newer ones.
+pub(super) async fn tell_known_ones(
     State(node): State<Arc<Node>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let newcomer = request.extensions().get::<Arc<Newcomer>>();
-    let Some(newcomer) = newcomer.filter(|newcomer| !newcomer.is_known()).cloned() else {
+    let peer = request.extensions().get::<Arc<Peer>>();
+    let Some(peer) = peer.filter(|peer| !peer.is_to_stay()).cloned() else {
         return next.run(request).await;
     };
     // At once: what is asked for may take its time.
-    if bearer(request.headers()).is_some_and(|token| node.knows(token)) {
-        newcomer.stays();
+    if let Some(token) = bearer(request.headers()).filter(|token| node.knows(token)) {
+        if is_operator(&node, request.headers()) {
+            peer.stays();
+        } else {
+            peer.shows(TokenDigest::of(token));
+        }
     }
     let response = next.run(request).await;
-    if matches!(response.status(), StatusCode::SWITCHING_PROTOCOLS | StatusCode::CREATED) {
-        newcomer.stays();
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        peer.stays();
     }
     response
 }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Problem;
-use crate::tcp::{Carried, Newcomer};
+use crate::tcp::{Carried, Peer};
 
 /// A body of which nothing comes, or is taken, for so long has broken off.
 const SILENT: Duration = Duration::from_secs(30);
@@ -21,11 +21,11 @@ const SILENT: Duration = Duration::from_secs(30);
 const REST: Duration = Duration::from_secs(60);
 
 /// The connection that a request came by, where it came by one.
-pub(super) type Line = Option<Extension<Arc<Newcomer>>>;
+pub(super) type Line = Option<Extension<Arc<Peer>>>;
 
 /// Whoever asked may have what is carried: the connection carries something until what this yields is dropped.
 pub(super) fn begin(line: &Line) -> Option<Carried> {
-    line.as_ref().map(|Extension(newcomer)| newcomer.carries())
+    line.as_ref().map(|Extension(peer)| peer.carries())
 }
 
 /// A body of these chunks. They come by a task of their own, which lets go of where they come from when they are not

@@ -172,7 +172,7 @@ pub fn router(node: Arc<Node>) -> Router {
     .layer(cors)
     .layer(middleware::from_fn(whep::say_what_is_taken))
     .layer(middleware::from_fn(name_the_host))
-    .layer(middleware::from_fn_with_state(node.clone(), auth::let_known_ones_stay))
+    .layer(middleware::from_fn_with_state(node.clone(), auth::tell_known_ones))
     .layer(fixed("x-content-type-options", "nosniff"))
     .layer(fixed("referrer-policy", "no-referrer"))
     .layer(fixed("cross-origin-opener-policy", "same-origin"))

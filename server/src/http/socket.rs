@@ -12,6 +12,7 @@ use futures::{SinkExt as _, StreamExt as _};
 use media::websocket::MESSAGE_LIMIT;
 use media::webtransport::ConnectPath;
 use session::tokens::Scope;
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 use transport::Decodes;
 use transport::websocket::{Message, Request, Socket, SocketError};
@@ -83,7 +84,7 @@ pub(super) async fn viewer_address(
     responses(
         (status = 101), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
         (status = 403, body = wire::Problem), (status = 404, body = wire::Problem), (status = 410, body = wire::Problem),
-        (status = 426, body = wire::Problem),
+        (status = 426, body = wire::Problem), (status = 503, body = wire::Problem),
     )
 )]
 pub(super) async fn connect(
@@ -107,7 +108,7 @@ pub(super) async fn connect(
     responses(
         (status = 101), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
         (status = 403, body = wire::Problem), (status = 404, body = wire::Problem), (status = 410, body = wire::Problem),
-        (status = 426, body = wire::Problem),
+        (status = 426, body = wire::Problem), (status = 503, body = wire::Problem),
     )
 )]
 pub(super) async fn connect_viewer(
@@ -141,6 +142,12 @@ fn address_with(node: &Node, path: &str, ticket: &str, headers: &HeaderMap) -> w
     wire::WebSocket { url: format!("ws{rest}/api/v1/{path}/socket?ticket={ticket}") }
 }
 
+/// A handshake, and the place of the socket that comes of it.
+struct Upgrade {
+    upgrade: WebSocketUpgrade,
+    place: OwnedSemaphorePermit,
+}
+
 /// Counts what is refused.
 fn counted<T>(node: &Node, admitted: Result<T, Problem>) -> Result<T, Problem> {
     admitted.inspect_err(|problem| {
@@ -157,7 +164,7 @@ fn admit(
     query: Option<String>,
     headers: &HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Result<(Asked, WebSocketUpgrade), Problem> {
+) -> Result<(Asked, Upgrade), Problem> {
     if !node.config.websocket.enabled {
         return Err(Problem::NOT_FOUND.because("this node offers no WebSocket"));
     }
@@ -176,15 +183,19 @@ fn admit(
     let asked = ConnectPath::with_query(id, &query)
         .map_err(|_| Problem::BAD_REQUEST.because("ask with ?ticket=TICKET&decodes=CODECS"))?;
     let upgrade = upgrade.map_err(|rejection| Problem::UPGRADE.because(rejection.body_text()))?;
+    // Whoever is served is not closed for those that come after: a refusal is for the newest.
+    let place = handle.socket().ok_or_else(|| {
+        Problem::REFUSED.because("too many WebSockets are open here").retry_after(1)
+    })?;
     node.check_token(&asked.ticket, scope)
         .map_err(|why| Problem::UNAUTHORIZED.because(why.to_string()))?;
     let decodes = Decodes { eight: asked.eight, ten: asked.ten };
-    Ok((Asked { decodes, race: asked.race }, upgrade))
+    Ok((Asked { decodes, race: asked.race }, Upgrade { upgrade, place }))
 }
 
 /// Shakes hands, and passes the client on to whom it may connect to.
 fn take(
-    upgrade: WebSocketUpgrade,
+    Upgrade { upgrade, place }: Upgrade,
     pass_on: impl FnOnce(Caller) -> Result<(), Caller> + Send + 'static,
 ) -> Response {
     upgrade
@@ -194,7 +205,7 @@ fn take(
         .max_message_size(MESSAGE_LIMIT)
         .max_frame_size(MESSAGE_LIMIT)
         .on_upgrade(|socket| {
-            let passed = pass_on(Caller::WebSocket(Request::new(adapt(socket))));
+            let passed = pass_on(Caller::WebSocket(Request::new(adapt(socket, place))));
             async move {
                 if let Err(caller) = passed {
                     tracing::info!("WebSocket refused: the session is busy or over");
@@ -205,8 +216,8 @@ fn take(
         })
 }
 
-/// A socket of axum's as the transport knows it.
-fn adapt(socket: WebSocket) -> impl Socket {
+/// A socket of axum's as the transport knows it. It holds its place until it is dropped.
+fn adapt(socket: WebSocket, place: OwnedSemaphorePermit) -> impl Socket {
     let failed = |error: axum::Error| SocketError(error.to_string());
     socket
         .sink_map_err(failed)
@@ -222,6 +233,7 @@ fn adapt(socket: WebSocket) -> impl Socket {
             }))
         })
         .map(move |message| {
+            let _held = &place;
             Ok(match message.map_err(failed)? {
                 Axum::Binary(bytes) => Message::Binary(bytes),
                 Axum::Text(_) => Message::Text,
