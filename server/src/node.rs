@@ -35,7 +35,7 @@ use crate::scenes::SceneLibrary;
 use crate::turn::Turn;
 use crate::{capacity, doctor, wire};
 
-use self::keys::{ADDRESSES, VIEWER_ADDRESSES};
+use self::keys::{ADDRESSES, ENTERED, VIEWER_ADDRESSES};
 use self::viewers::INVITATIONS;
 
 pub use create::Wished;
@@ -138,8 +138,10 @@ impl Node {
         let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
         let known = config.access.token_sha256.len();
         // For each session: token, ticket, redeemed token, for both tokens what resumes them (the last one used, and the
-        // next), its addresses, and some room. One for each viewer, and its addresses.
-        let sessions = (8 + ADDRESSES) * config.sessions.max as usize;
+        // next), its addresses, and some room. One for each viewer, and its addresses. On a rented node also the tokens of renter
+        // and guests who enter it, with what resumes them.
+        let entered = if config.chain.enabled { 2 * 2 * ENTERED } else { 0 };
+        let sessions = (8 + ADDRESSES + entered) * config.sessions.max as usize;
         let viewers = (1 + VIEWER_ADDRESSES) * config.sessions.max_viewers as usize;
         let mut tokens = Tokens::new(known + sessions + viewers);
         for digits in &config.access.token_sha256 {

@@ -107,6 +107,16 @@ impl Scope {
         }
     }
 
+    /// Whether both are for the same sort of thing with the same session or viewer.
+    fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other) && self.is_of_same(other)
+    }
+
+    /// Whether both are for the same session or viewer.
+    fn is_of_same(&self, other: &Self) -> bool {
+        self.session() == other.session() && self.viewer() == other.viewer()
+    }
+
     /// The one viewer that it is for.
     fn viewer(&self) -> Option<&ViewerId> {
         match self {
@@ -212,26 +222,32 @@ impl Tokens {
         Ok(text)
     }
 
-    /// Like [`issue`](Self::issue) for a scope that has `most` tokens at most: the oldest makes room.
+    /// Like [`issue`](Self::issue) for a session or viewer that has a bearer token, and `most` tokens like this one at most: the
+    /// oldest makes room, and what it would have been resumed by goes with it.
     ///
     /// # Errors
-    /// [`TokenError::Full`].
+    /// [`TokenError::Full`], and `Unknown` where the session or viewer has none: all of its tokens were revoked.
     pub fn issue_among(
         &mut self,
         now: MediaTime,
         random: [u8; 32],
         scope: Scope,
         expires: Option<MediaTime>,
-        most: usize,
+        (uses, most): (Use, usize),
     ) -> Result<String, TokenError> {
-        let of_scope = |entry: &&Entry| entry.scope == scope;
-        let mut surplus = (self.entries.iter().filter(of_scope).count() + 1).saturating_sub(most);
+        let is_bearer =
+            |entry: &Entry| entry.state == EntryState::Many && entry.scope.is_of_same(&scope);
+        if !self.entries.iter().any(is_bearer) {
+            return Err(TokenError::Unknown);
+        }
+        let alike = self.entries.iter().filter(|entry| entry.scope.is_like(&scope));
+        let alike: Vec<_> = alike.map(|entry| entry.digest).collect();
+        let surplus = &alike[..(alike.len() + 1).saturating_sub(most)];
         self.entries.retain(|entry| {
-            let forget = surplus > 0 && entry.scope == scope;
-            surplus -= usize::from(forget);
-            !forget
+            let resumes = entry.replaces.as_ref().is_some_and(|(of, _)| surplus.contains(of));
+            !resumes && !surplus.contains(&entry.digest)
         });
-        self.issue(now, random, scope, expires, Use::Once)
+        self.issue(now, random, scope, expires, uses)
     }
 
     /// Accepts a token that was made elsewhere, by its digest.
@@ -321,7 +337,7 @@ impl Tokens {
     /// Makes a ticket that is redeemed for a token in place of `bearer`, which is one of the session.
     ///
     /// # Errors
-    /// [`TokenError::Full`].
+    /// [`TokenError::Full`], and `Unknown` where `bearer` is: it was revoked.
     pub fn issue_resume(
         &mut self,
         now: MediaTime,
@@ -332,10 +348,11 @@ impl Tokens {
     ) -> Result<String, TokenError> {
         let scope = Scope::Resume(session.clone());
         let digest = TokenDigest::of(bearer);
-        let allowed = self.find(&digest).map(|index| self.entries[index].scope.clone());
+        let bearer = self.find(&digest).ok_or(TokenError::Unknown)?;
+        let allowed = self.entries[bearer].scope.clone();
         let text = self.issue(now, random, scope, expires, Use::Once)?;
         if let Some(entry) = self.entries.last_mut() {
-            entry.replaces = allowed.map(|allowed| (digest, allowed));
+            entry.replaces = Some((digest, allowed));
         }
         Ok(text)
     }
@@ -474,9 +491,13 @@ mod tests {
     #[test]
     fn a_session_has_so_many_addresses_and_the_oldest_makes_room() {
         let mut tokens = Tokens::new(8);
+        for (n, id) in [(7, "a"), (8, "b")] {
+            tokens.issue(at(0), [n; 32], session(id), None, Use::Many).unwrap();
+        }
         let connect = |id: &str| Scope::Connect(SessionId::new(id));
         let mut issue = |n: u8, id: &str| {
-            tokens.issue_among(at(0), [n; 32], connect(id), Some(at(20)), 2).unwrap()
+            let among = (Use::Once, 2);
+            tokens.issue_among(at(0), [n; 32], connect(id), Some(at(20)), among).unwrap()
         };
         let other = issue(9, "b");
         let texts = [1, 2, 3].map(|n| issue(n, "a"));
@@ -488,7 +509,43 @@ mod tests {
             assert_eq!(check(text, &connect(id)), Err(TokenError::Replayed));
         }
         tokens.revoke_session(&SessionId::new("a"));
-        assert_eq!(tokens.len(), 1);
+        assert_eq!(tokens.len(), 2);
+    }
+
+    #[test]
+    fn of_tokens_that_are_alike_the_oldest_makes_room_with_what_resumes_it() {
+        let mut tokens = Tokens::new(20);
+        let (id, among) = (SessionId::new("a"), (Use::Many, 3));
+        let guest = Scope::Guest(id.clone(), TicketScopes::new([TicketScope::Play]).unwrap());
+        let owner = tokens.issue(at(0), [255; 32], session("a"), None, Use::Many).unwrap();
+        let keys: Vec<_> = (0..5_u8)
+            .map(|n| {
+                let token = tokens.issue_among(at(1), [n; 32], guest.clone(), None, among).unwrap();
+                let resume = tokens.issue_resume(at(1), [100 + n; 32], &id, &token, None).unwrap();
+                (token, resume)
+            })
+            .collect();
+        assert_eq!(tokens.len(), 1 + 2 * 3);
+        assert!(!tokens.knows(at(2), &keys[1].0) && tokens.knows(at(2), &keys[2].0));
+        let gone = tokens.resume(at(2), &keys[1].1, &id, [50; 32], None);
+        assert_eq!(gone, Err(TokenError::Unknown));
+        let again = tokens.resume(at(2), &keys[2].1, &id, [51; 32], None).unwrap();
+        assert!(tokens.knows(at(2), &again) && tokens.knows(at(2), &owner));
+    }
+
+    #[test]
+    fn nothing_is_issued_for_a_session_that_has_just_ended() {
+        let mut tokens = Tokens::new(8);
+        let id = SessionId::new("a");
+        let text = tokens.issue(at(0), [1; 32], session("a"), None, Use::Many).unwrap();
+        tokens.issue_resume(at(0), [2; 32], &id, &text, None).unwrap();
+        tokens.revoke_session(&id);
+        let connect = Scope::Connect(id.clone());
+        let late = tokens.issue_among(at(1), [3; 32], connect, None, (Use::Once, 2));
+        assert_eq!(late, Err(TokenError::Unknown));
+        let late = tokens.issue_resume(at(1), [4; 32], &id, &text, None);
+        assert_eq!(late, Err(TokenError::Unknown));
+        assert!(tokens.is_empty());
     }
 
     #[test]
@@ -585,7 +642,8 @@ mod tests {
         let scope = Scope::Viewer(viewer("v"));
         let text = tokens.issue(at(0), [1; 32], scope.clone(), None, Use::Many).unwrap();
         let connect = Scope::ConnectViewer(viewer("v"));
-        let address = tokens.issue_among(at(0), [2; 32], connect.clone(), None, 2).unwrap();
+        let among = (Use::Once, 2);
+        let address = tokens.issue_among(at(0), [2; 32], connect.clone(), None, among).unwrap();
         assert_eq!(tokens.check(at(1), &text, &scope), Ok(()));
         for other in [Scope::Operator, session("v"), Scope::Viewer(viewer("w")), connect.clone()] {
             assert_eq!(tokens.check(at(1), &text, &other), Err(TokenError::WrongScope));

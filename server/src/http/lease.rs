@@ -196,11 +196,11 @@ pub(super) async fn enter(
     }
     rented.check(claim.rent_id, claim.claimant())?;
     if claim.allows(Operation::Scoped(TicketScope::Play)).is_ok() {
-        let keys = node.issue_keys(&entry.id, Some(&claim))?;
+        let (token, resume) = node.issue_entered(&entry.id, &claim)?;
         rented.plays(&entry.id, &claim);
         let mut session = describe(&node, &entry, &headers);
-        session.token = Some(keys.token);
-        session.resume_ticket = Some(keys.resume);
+        session.token = Some(token);
+        session.resume_ticket = Some(resume);
         session.receipts_token = Some(rented.receipts_token(&entry.id));
         session.webtransport = address(&node, &entry, &headers)?;
         return Ok((StatusCode::CREATED, Json(session)));

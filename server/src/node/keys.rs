@@ -17,24 +17,35 @@ use super::Node;
 pub(super) const ADDRESSES: usize = 4;
 /// The same of a viewer.
 pub(super) const VIEWER_ADDRESSES: usize = 2;
+/// Bearers that the renter of a session has by entering it, and as many that guests have.
+pub(super) const ENTERED: usize = 8;
 
 impl Node {
-    /// Keys of a session: all of it, or what a guest of a rented node may do.
+    /// Keys of a session that is about to start: all of it, or what a guest of a rented node may do.
     pub(crate) fn issue_keys(
         &self,
         session: &SessionId,
         claim: Option<&Claim>,
     ) -> Result<Keys, Problem> {
         let sessions = &self.config.sessions;
-        let scope = match claim.and_then(Claim::scopes) {
-            Some(scopes) => Scope::Guest(session.clone(), scopes),
-            None => Scope::Session(session.clone()),
-        };
-        let token = self.issue(scope, sessions.longest.get(), Use::Many)?;
+        let token = self.issue(scope_of(session, claim), sessions.longest.get(), Use::Many)?;
         let ticket =
             self.issue(Scope::Ticket(session.clone()), sessions.connect.get(), Use::Once)?;
         let resume = self.issue_resume(session, &token)?;
         Ok(Keys { token, ticket, resume })
+    }
+
+    /// A bearer of a session that runs, and what resumes it, for somebody who enters it; of renter and guests the newest eight work.
+    pub(crate) fn issue_entered(
+        &self,
+        session: &SessionId,
+        claim: &Claim,
+    ) -> Result<(String, String), Problem> {
+        let lasts = self.config.sessions.longest.get();
+        let token =
+            self.issue_among(scope_of(session, Some(claim)), lasts, (Use::Many, ENTERED))?;
+        let resume = self.issue_resume(session, &token)?;
+        Ok((token, resume))
     }
 
     /// A ticket by which a page that loads again takes its session up, in place of this token.
@@ -43,33 +54,34 @@ impl Node {
         fill_random(&mut random)?;
         let now = self.clock.now();
         let expires = now + self.config.sessions.longest.get();
-        self.tokens()
-            .issue_resume(now, random, session, token, Some(expires))
-            .map_err(|error| Problem::REFUSED.because(error.to_string()).retry_after(10))
+        self.tokens().issue_resume(now, random, session, token, Some(expires)).map_err(not_issued)
     }
 
     /// A ticket for the address of a session on the port of WebTransport; the newest few work.
     pub(crate) fn issue_address(&self, session: &SessionId) -> Result<String, Problem> {
-        let mut random = [0; 32];
-        fill_random(&mut random)?;
-        let now = self.clock.now();
-        let expires = now + self.config.sessions.connect.get();
-        let scope = Scope::Connect(session.clone());
-        self.tokens()
-            .issue_among(now, random, scope, Some(expires), ADDRESSES)
-            .map_err(|error| Problem::REFUSED.because(error.to_string()).retry_after(10))
+        let lasts = self.config.sessions.connect.get();
+        self.issue_among(Scope::Connect(session.clone()), lasts, (Use::Once, ADDRESSES))
     }
 
     /// A ticket for the address of a viewer on the port of WebTransport.
     pub(crate) fn issue_viewer_address(&self, viewer: &ViewerId) -> Result<String, Problem> {
+        let lasts = self.config.sessions.connect.get();
+        let scope = Scope::ConnectViewer(viewer.clone());
+        self.issue_among(scope, lasts, (Use::Once, VIEWER_ADDRESSES))
+    }
+
+    /// For a session or viewer that is not over.
+    fn issue_among(
+        &self,
+        scope: Scope,
+        lasts: Duration,
+        among: (Use, usize),
+    ) -> Result<String, Problem> {
         let mut random = [0; 32];
         fill_random(&mut random)?;
         let now = self.clock.now();
-        let expires = now + self.config.sessions.connect.get();
-        let scope = Scope::ConnectViewer(viewer.clone());
-        self.tokens()
-            .issue_among(now, random, scope, Some(expires), VIEWER_ADDRESSES)
-            .map_err(|error| Problem::REFUSED.because(error.to_string()).retry_after(10))
+        let issued = self.tokens().issue_among(now, random, scope, Some(now + lasts), among);
+        issued.map_err(not_issued)
     }
 
     pub(super) fn issue(
@@ -81,9 +93,7 @@ impl Node {
         let mut random = [0; 32];
         fill_random(&mut random)?;
         let now = self.clock.now();
-        self.tokens()
-            .issue(now, random, scope, Some(now + lasts), uses)
-            .map_err(|error| Problem::REFUSED.because(error.to_string()).retry_after(10))
+        self.tokens().issue(now, random, scope, Some(now + lasts), uses).map_err(not_issued)
     }
 
     /// Takes a ticket of a session, from a link or to resume it, for a bearer token of it and the ticket to resume
@@ -145,6 +155,22 @@ impl Node {
             None => {}
         }
         servers
+    }
+}
+
+/// What somebody may do with a session who makes or enters it.
+fn scope_of(session: &SessionId, claim: Option<&Claim>) -> Scope {
+    match claim.and_then(Claim::scopes) {
+        Some(scopes) => Scope::Guest(session.clone(), scopes),
+        None => Scope::Session(session.clone()),
+    }
+}
+
+fn not_issued(why: TokenError) -> Problem {
+    match why {
+        TokenError::Full => Problem::REFUSED.because(why.to_string()).retry_after(10),
+        // It ended a moment ago, and its tokens with it.
+        _ => Problem::ENDED_SESSION,
     }
 }
 

@@ -122,3 +122,36 @@ async fn tickets_let_in_as_far_and_as_often_as_they_say() {
     let late = Guest::of(&world, order, |_| {});
     world.redeem(&late).await.problem(410, "order-over");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_often_a_guest_enters_there_are_keys_for_others() {
+    let world = World::new(&[]).await;
+    let order = world.rent(1, 600).await;
+    world.confirm(order).await;
+    let renter = world.token(order).await;
+    let guest = world.redeem(&Guest::of(&world, order, |_| {})).await.json();
+    let guest = guest["token"].as_str().unwrap();
+    let made = world.start(guest, &wish(None)).await.json();
+    let id = made["id"].as_str().unwrap();
+    let enter = async |token: &str| {
+        let enter = ask(Method::POST, &format!("/api/v1/lease/sessions/{id}/enter"));
+        let reply = enter.bearer(token).of(&world.node).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        reply.json()["token"].as_str().unwrap().to_owned()
+    };
+    let own = enter(&renter).await;
+    let mut keys = vec![made["token"].as_str().unwrap().to_owned()];
+    for _ in 0..500 {
+        keys.push(enter(guest).await);
+    }
+    enter(&renter).await;
+    let opens = async |token: &str| {
+        let at = format!("/api/v1/sessions/{id}");
+        ask(Method::GET, &at).bearer(token).of(&world.node).await.status.as_u16()
+    };
+    // The newest eight of guests, and what the renter has.
+    assert_eq!(opens(&own).await, 200);
+    let (old, new) = keys.split_at(keys.len() - 8);
+    assert_eq!((opens(&old[old.len() - 1]).await, opens(&old[0]).await), (401, 401));
+    assert_eq!((opens(&new[0]).await, opens(&new[7]).await), (200, 200));
+}
