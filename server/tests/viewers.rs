@@ -507,6 +507,43 @@ async fn a_revoked_invitation_sends_away_those_who_came_by_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_came_by_an_invitation_is_sent_away_even_if_it_was_used_up_long_ago() {
+    let node = node(&[]);
+    let session = create().of(&node).await.session();
+    let mut came = Vec::new();
+    // More than are remembered once they are used up.
+    for _ in 0..18 {
+        let (id, text) = invite(&node, &session, json!({"role": "spectator", "uses": 1})).await;
+        came.push((id, join(&node, &text).await));
+    }
+    for (id, viewer) in &came[..2] {
+        let shown = async || viewer.ask(Method::GET, "").of(&node).await;
+        assert_eq!(shown().await.status, 200);
+        let path = format!("/invitations/{id}");
+        let revoke =
+            async || session.ask(Method::DELETE, &path).bearer(&session.token).of(&node).await;
+        assert_eq!(revoke().await.status, 204);
+        shown().await.problem(410, "ended-session");
+        revoke().await.problem(404, "not-found");
+    }
+    assert_eq!(viewers(&node, &session).await.len(), 16);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_invited_to_a_session_that_has_ended_meanwhile() {
+    let node = node(&[]);
+    let session = create().of(&node).await.session();
+    let entry = node.registry.find(&session.id).unwrap();
+    let wish = serde_json::from_value(json!({"role": "spectator"})).unwrap();
+    node.invite(&entry.id, &wish).unwrap();
+    let end = session.ask(Method::DELETE, "").bearer(&session.token).of(&node).await;
+    assert_eq!(end.status, 204);
+    // As a request does that was let in a moment before.
+    node.invite(&entry.id, &wish).unwrap_err();
+    assert!(node.invitations_of(&entry.id).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_invitation_that_is_no_good_says_why() {
     let node = node(&[]);
     let session = create().of(&node).await.session();

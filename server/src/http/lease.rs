@@ -211,7 +211,10 @@ pub(super) async fn enter(
     let (invitation, text) = node.invite(&entry.id, &wish)?;
     let (viewer, token) = node.join(&text)?;
     if let Some(ticket) = claim.ticket_id() {
-        rented.watches(ticket, entry.id.clone(), invitation.id);
+        rented.watches(ticket, entry.id.clone(), invitation.id, || {
+            let viewers = node.registry.viewers_of(&entry.id);
+            viewers.iter().map(|viewer| viewer.invitation).collect()
+        });
     }
     let mut session = viewers::describe(&node, &viewer, &headers)?;
     session.token = Some(token);

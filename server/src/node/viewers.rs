@@ -26,7 +26,7 @@ impl Node {
     /// Invites others to a session; yields the invitation and the text that its link carries.
     ///
     /// # Errors
-    /// A problem for the client: values out of range, or too many invitations.
+    /// A problem for the client: values out of range, too many invitations, or a session that is over.
     pub fn invite(
         &self,
         session: &SessionId,
@@ -44,8 +44,11 @@ impl Node {
         let mut random = [0; 32];
         fill_random(&mut random)?;
         let now = self.clock.now();
-        self.invitations()
-            .issue(now, random, session, wish.role.into(), now + lasts, wish.uses)
+        let mut book = self.invitations();
+        // A session gives its place back before its invitations are forgotten: none comes after that.
+        let entry = self.registry.find(session.as_str()).ok_or(Problem::UNKNOWN_SESSION)?;
+        self.admission().held(entry.place).ok_or(Problem::ENDED_SESSION)?;
+        book.issue(now, random, session, wish.role.into(), now + lasts, wish.uses)
             .map_err(|error| Problem::CONFLICT.because(error.to_string()))
     }
 
@@ -63,12 +66,14 @@ impl Node {
         session: &SessionId,
         id: InvitationId,
     ) -> Result<(), Problem> {
-        if !self.invitations().revoke(session, id) {
-            return Err(Problem::NOT_FOUND.because("the session has no such invitation"));
-        }
+        let was_good = self.invitations().revoke(session, id);
         // Whoever came in before is in the registry: both is done under the lock of the book.
         let guests = self.registry.viewers_of(session).into_iter();
         let guests: Vec<_> = guests.filter(|viewer| viewer.invitation == id).collect();
+        // One that was used up long ago is forgotten, and who came by it may still be there.
+        if !was_good && guests.is_empty() {
+            return Err(Problem::NOT_FOUND.because("the session has no such invitation"));
+        }
         futures::future::join_all(guests.iter().map(async |viewer| {
             // One that has just left needs not be told.
             let _ = viewer.handle.stop(StoppedBy::Owner).await;

@@ -299,9 +299,22 @@ impl Rented {
         Ok(guests.into_iter().map(|guest| (guest.session, guest.invitation)).collect())
     }
 
-    /// Somebody watches by a ticket.
-    pub(crate) fn watches(&self, ticket: TicketId, session: SessionId, invitation: InvitationId) {
-        self.books().guests.push(Guest { ticket, session, invitation });
+    /// Somebody watches by a ticket. Of the same session only those are remembered who are `there` still.
+    pub(crate) fn watches(
+        &self,
+        ticket: TicketId,
+        session: SessionId,
+        invitation: InvitationId,
+        there: impl FnOnce() -> Vec<InvitationId>,
+    ) {
+        let mut books = self.books();
+        // Asked with the books locked: whoever is in them came in before.
+        let there = there();
+        books.guests.retain(|guest| guest.session != session || there.contains(&guest.invitation));
+        // One that is over has no seat, and its guests were forgotten.
+        if books.seats.values().any(|seat| seat.session.as_ref() == Some(&session)) {
+            books.guests.push(Guest { ticket, session, invitation });
+        }
     }
 
     /// A session is over: nobody watches it.

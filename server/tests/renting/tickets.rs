@@ -155,3 +155,36 @@ async fn however_often_a_guest_enters_there_are_keys_for_others() {
     assert_eq!((opens(&old[old.len() - 1]).await, opens(&old[0]).await), (401, 401));
     assert_eq!((opens(&new[0]).await, opens(&new[7]).await), (200, 200));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_many_watch_by_a_ticket_they_all_leave_with_it() {
+    let world = World::new(&[]).await;
+    let order = world.rent(1, 600).await;
+    world.confirm(order).await;
+    let renter = world.token(order).await;
+    let made = world.start(&renter, &wish(None)).await.json();
+    let watcher = Guest::of(&world, order, |it| {
+        it.scopes = session::access::TicketScopes::new([TicketScope::View]).unwrap();
+    });
+    let watching = world.redeem(&watcher).await.json();
+    let watching = watching["token"].as_str().unwrap();
+    let enter = format!("/api/v1/lease/sessions/{}/enter", made["id"].as_str().unwrap());
+    let mut viewers = Vec::new();
+    for _ in 0..20 {
+        let reply = ask(Method::POST, &enter).bearer(watching).of(&world.node).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        viewers.push(reply.json());
+    }
+    let shown = async |viewer: &serde_json::Value| {
+        let at = format!("/api/v1/viewers/{}", viewer["id"].as_str().unwrap());
+        let token = viewer["token"].as_str().unwrap();
+        ask(Method::GET, &at).bearer(token).of(&world.node).await
+    };
+    assert_eq!(shown(&viewers[0]).await.status, 200);
+    let revoke = format!("/api/v1/lease/tickets/{}", watcher.ticket.id);
+    let revoked = ask(Method::DELETE, &revoke).bearer(&renter).of(&world.node).await;
+    assert_eq!(revoked.status, 204);
+    for viewer in &viewers {
+        shown(viewer).await.problem(410, "ended-session");
+    }
+}
