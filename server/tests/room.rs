@@ -346,9 +346,10 @@ impl Prober for Costs {
     }
 }
 
-fn node_of_windows_that_cost(costs: Costs) -> Arc<Node> {
+/// They take so many thousandths of a core as small as they can be, and coding them so much.
+fn node_of_windows_that_cost(millis: u64, costs: Costs) -> Arc<Node> {
     let probing = Probing { prober: Arc::new(costs), ..Probing::in_process() };
-    node_that_codes([window(Arc::new(AtomicU64::new(400)))], probing)
+    node_that_codes([window(Arc::new(AtomicU64::new(millis)))], probing)
 }
 
 const SMALL: Size = Size::new(320, 200);
@@ -456,7 +457,7 @@ async fn a_window_that_grows_beyond_what_there_is_room_for_keeps_its_picture_unt
 #[tokio::test(flavor = "multi_thread")]
 async fn growth_is_weighed_by_what_the_sessions_own_encoder_takes() {
     // Half a core a second for a large picture of VP8, next to nothing for one of H.264.
-    let node = node_of_windows_that_cost(Costs(1, 2_000_000));
+    let node = node_of_windows_that_cost(400, Costs(1, 2_000_000));
     let session = create_with(&in_window(SMALL)).of(&node).await.session();
     let only_vp8 = |offer: String| offer.replace("H264", "H262");
     let mut client = join_as(&node, &session, Codec::Vp8, only_vp8).await;
@@ -476,7 +477,7 @@ async fn growth_is_weighed_by_what_the_sessions_own_encoder_takes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_gets_the_codec_for_the_screen_that_it_has_and_not_for_one_that_is_refused() {
     // H.264 takes a quarter of an interval for a small picture and all of it for a large one, which VP8 would be taken for.
-    let node = node_of_windows_that_cost(Costs(4_000_000, 1));
+    let node = node_of_windows_that_cost(400, Costs(4_000_000, 1));
     let session = create_with(&in_window(SMALL)).of(&node).await.session();
     let mut client = join(&node, &session).await;
     said(&mut client, "stats").await;
@@ -563,6 +564,17 @@ async fn what_would_never_fit_is_told_so() {
     // A limit says what a game may have, not what it needs: with nothing else known it gets the node to itself.
     create_with(&wish("new")).of(&node).await.session();
     create_with(&wish("new")).of(&node).await.problem(503, "refused");
+}
+
+#[tokio::test]
+async fn what_coding_is_taken_for_keeps_nobody_from_an_empty_node() {
+    // Together with nearly all of an interval of two cores it is more than there is.
+    let node = node_of_windows_that_cost(1_200, Costs(9_000_000, 9_000_000));
+    for _ in 0..2 {
+        let first = create_with(&in_window(SMALL)).of(&node).await.session();
+        create_with(&in_window(SMALL)).of(&node).await.problem(503, "refused");
+        assert_eq!(first.ask(Method::DELETE, "").of(&node).await.status, 204);
+    }
 }
 
 #[tokio::test]

@@ -131,7 +131,7 @@ impl Node {
         })?;
         let id = SessionId::new(random_text(16)?);
         let all = self.admission().capacity().cpu;
-        let cpu = self.cores(app.as_ref(), mode, (encoders[0].name, &coded), all);
+        let cpu = self.cores_to_begin(app.as_ref(), mode, (encoders[0].name, &coded), all);
         let demand = Demand {
             egress: Bitrate::from_kbps(video.max_kbps.into()),
             cpu: cpu.unwrap_or_default(),

@@ -169,6 +169,19 @@ impl Node {
         Some(if needs.measured { cpu } else { cpu.min(all) })
     }
 
+    /// The same of a game that comes: where what was measured of it fits, it gets a node that has less for coding to itself. How
+    /// long that takes is known of other pictures, and of all cores at once.
+    pub(super) fn cores_to_begin(
+        &self,
+        app: &dyn App,
+        video: VideoMode,
+        by: (&str, &encoder::Demand),
+        all: Duration,
+    ) -> Option<Duration> {
+        let of_game = app.needs(video)?.cpu;
+        self.cores(app, video, by, all).map(|cpu| cpu.min(all.max(of_game)))
+    }
+
     /// Books pictures of this size for a session in place of those that are booked; what was started ahead gives way.
     fn rebook(&self, of: &Place, booking: &Booking, size: Size) -> Result<(), Refusal> {
         let mut books = self.admission();
