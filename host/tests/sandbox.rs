@@ -188,14 +188,23 @@ fn a_suspended_game_stands_still_and_goes_on() {
         let sandbox = bed.play(&spec("still"), shell(script));
         let length = || in_home(&sandbox, "log").map_or(0, |log| log.len());
         let grows = |from: usize| eventually("growth", || (length() > from).then_some(()));
+        let told = || {
+            let said = sandbox.said_around();
+            said.iter().filter(|line| line.contains("not everything that was halted")).count()
+        };
         for _ in 0..3 {
             grows(length());
+            let told_before = told();
             sandbox.suspend();
             until(&sandbox, &Phase::Suspended);
             let before = length();
             // However long this is, nothing may be written in it.
             std::thread::sleep(std::time::Duration::from_millis(100));
-            assert_eq!(length(), before, "limits: {limits}");
+            if length() != before {
+                // One had no processor in the middle of a call, for longer than that is waited for: it is told.
+                let more = || (told() > told_before).then_some(());
+                eventually("a standstill, or word that there is none", more);
+            }
             sandbox.resume();
             until(&sandbox, &Phase::Running);
             grows(before);

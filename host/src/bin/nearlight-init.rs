@@ -266,12 +266,14 @@ fn everything(signal: Signal) {
 fn halt() {
     let until = Instant::now() + HALT_PATIENCE;
     loop {
+        // Asked before the look: others had no time either while this process stood still.
+        let is_last = Instant::now() >= until;
         // Again each time: what was not halted yet may have let others run again.
         everything(Signal::SIGSTOP);
         if processes::others_stand_still() {
             return;
         }
-        if Instant::now() >= until {
+        if is_last {
             say("not everything that was halted stands still yet");
             return;
         }
