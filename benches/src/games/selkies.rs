@@ -23,6 +23,7 @@ use super::capture::{FPS, SIZE};
 use super::figures::{Findings, rank};
 use super::node::{ChildNode, DOOM, PAINTER};
 use super::peer::{Asked, Peer};
+use super::threads::thread_times;
 use super::{Bench, density, process, system};
 
 /// How long Selkies may take to serve, and its first picture to come.
@@ -53,6 +54,8 @@ pub(crate) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
     let quick = self::ours(bench, &ChildNode::start_quick()?)?;
     quick.put(findings, "selkies.quick");
     findings.put("selkies.quick.cpu_of", "×", quick.cpu / theirs.cpu);
+    // What nothing around the encoder can change.
+    findings.put("selkies.quick.coding_of", "×", quick.coding / theirs.cpu);
     findings.put("selkies.memory_of", "×", ours.memory / theirs.memory);
     players(&installed, &bench.args, findings)
 }
@@ -61,6 +64,8 @@ pub(crate) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
 struct Cost {
     /// Milliseconds a picture.
     cpu: f64,
+    /// Of these, our encoder's; none where the process has no threads of its name.
+    coding: f64,
     /// Megabytes.
     memory: f64,
     frames: f64,
@@ -69,16 +74,18 @@ struct Cost {
 
 impl Cost {
     fn of(pid: u32, window: Duration, came: impl Fn() -> Vec<(u64, u64)>) -> Result<Self> {
-        let before = process::cpu_time(pid)?;
+        let before = (process::cpu_time(pid)?, coding(pid)?);
         let began = Instant::now();
         drop(came());
         sleep(window);
         let (came, length) = (came(), began.elapsed());
-        let spent = process::cpu_time(pid)?.saturating_sub(before);
+        let spent = process::cpu_time(pid)?.saturating_sub(before.0);
+        let coding = coding(pid)?.saturating_sub(before.1);
         ensure!(!came.is_empty(), "no picture came");
         let bytes = came.iter().map(|(_, bytes)| bytes).sum();
         Ok(Self {
             cpu: spent.as_secs_f64() * 1e3 / came.len() as f64,
+            coding: coding.as_secs_f64() * 1e3 / came.len() as f64,
             memory: process::resident(pid)? as f64 / MB,
             frames: came.len() as f64 / length.as_secs_f64(),
             rate: Bitrate::of(bytes, length),
@@ -87,10 +94,19 @@ impl Cost {
 
     fn put(&self, findings: &mut Findings, name: &str) {
         findings.put(format!("{name}.cpu"), "ms/frame", self.cpu);
+        if self.coding > 0.0 {
+            findings.put(format!("{name}.coding"), "ms/frame", self.coding);
+        }
         findings.put(format!("{name}.memory"), "MB", self.memory);
         findings.put(format!("{name}.fps"), "/s", self.frames);
         findings.put(format!("{name}.bitrate"), "kbit/s", self.rate.kbps() as f64);
     }
+}
+
+/// Processor time of a process' encoders: their threads, and those of their libraries, have one name.
+fn coding(pid: u32) -> Result<Duration> {
+    let threads = thread_times(pid)?.into_iter();
+    Ok(threads.filter(|(name, _)| name.starts_with("enc-")).map(|(_, ran)| ran).sum())
 }
 
 /// The painter in a node of its own.
