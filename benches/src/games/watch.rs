@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use media::{
-    Clock, CpuImage, DeviceId, Frame, FrameId, FrameRequest, FrameSource, Size, SourceError,
-    SourceEvent, SourceInfo,
+    Clock, CpuImage, DeviceId, Frame, FrameId, FrameRequest, FrameSource, GraphicsMemory, Size,
+    SourceError, SourceEvent, SourceInfo,
 };
 use server::apps::{Ahead, App, AppInfo, Needs, OpenError, Prepared, Running, Start, VideoMode};
 use server::saves::GameSaves;
@@ -136,6 +136,10 @@ impl App for Watched {
         self.game.needs(video)
     }
 
+    fn graphics_memory(&self) -> Option<GraphicsMemory> {
+        self.game.graphics_memory()
+    }
+
     fn ahead(&self) -> Option<Arc<dyn Ahead>> {
         let (game, log) = (self.game.ahead()?, self.log.clone());
         Some(Arc::new(WatchedAhead { game, log }))
@@ -155,6 +159,10 @@ impl Ahead for WatchedAhead {
 
     fn needs(&self) -> Needs {
         self.game.needs()
+    }
+
+    fn graphics_memory(&self) -> Option<GraphicsMemory> {
+        self.game.graphics_memory()
     }
 
     fn prepare(
