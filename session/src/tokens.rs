@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use thiserror::Error;
 
-use crate::access::{TicketScope, TicketScopes};
+use crate::access::{TicketId, TicketScope, TicketScopes};
 
 /// Longer texts are not tokens and are not hashed.
 pub(crate) const MAX_TEXT: usize = 512;
@@ -70,8 +70,8 @@ pub enum Scope {
     /// To be redeemed for a token of one session in place of that which it came with: what a page that loads again
     /// has left.
     Resume(SessionId),
-    /// Some of one session's own addresses: what somebody has whom the renter of the machine gave a ticket.
-    Guest(SessionId, TicketScopes),
+    /// Some of one session's own addresses: what somebody has whom the renter of the machine gave this ticket.
+    Guest(SessionId, TicketScopes, TicketId),
     /// To be needed, never given: one sort of one session's own addresses.
     Part(SessionId, TicketScope),
 }
@@ -82,7 +82,7 @@ impl Scope {
         // Not even an operator's token is a ticket: redeeming one would use up nothing.
         match (self, needed) {
             (Self::Session(of), Self::Part(id, _)) => return of == id,
-            (Self::Guest(of, scopes), Self::Part(id, scope)) => {
+            (Self::Guest(of, scopes, _), Self::Part(id, scope)) => {
                 return of == id && scopes.has(*scope);
             }
             _ => {}
@@ -102,7 +102,7 @@ impl Scope {
             | Self::Ticket(id)
             | Self::Connect(id)
             | Self::Resume(id)
-            | Self::Guest(id, _)
+            | Self::Guest(id, ..)
             | Self::Part(id, _) => Some(id),
         }
     }
@@ -121,6 +121,14 @@ impl Scope {
     fn viewer(&self) -> Option<&ViewerId> {
         match self {
             Self::Viewer(id) | Self::ConnectViewer(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The ticket that it came of.
+    fn ticket(&self) -> Option<TicketId> {
+        match self {
+            Self::Guest(_, _, ticket) => Some(*ticket),
             _ => None,
         }
     }
@@ -393,6 +401,19 @@ impl Tokens {
         self.entries.retain(|entry| entry.scope.viewer() != Some(viewer));
     }
 
+    /// Forgets every token that came of a ticket, and what resumes one. Addresses of their sessions that wait to be used go with
+    /// them, since they do not say who asked for them.
+    pub fn revoke_ticket(&mut self, ticket: TicketId) {
+        let came = |scope: &Scope| scope.ticket() == Some(ticket);
+        let theirs = self.entries.iter().filter(|entry| came(&entry.scope));
+        let sessions: Vec<_> = theirs.filter_map(|entry| entry.scope.session().cloned()).collect();
+        self.entries.retain(|entry| {
+            let resumes = entry.replaces.as_ref().is_some_and(|(_, scope)| came(scope));
+            let connects = matches!(&entry.scope, Scope::Connect(of) if sessions.contains(of));
+            !came(&entry.scope) && !resumes && !connects
+        });
+    }
+
     /// Tokens that are kept, used and expired ones included.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -438,6 +459,11 @@ mod tests {
 
     fn session(id: &str) -> Scope {
         Scope::Session(SessionId::new(id))
+    }
+
+    fn guest(id: &str, ticket: u8) -> Scope {
+        let scopes = TicketScopes::new([TicketScope::Play]).unwrap();
+        Scope::Guest(SessionId::new(id), scopes, TicketId([ticket; 16]))
     }
 
     #[test]
@@ -516,7 +542,7 @@ mod tests {
     fn of_tokens_that_are_alike_the_oldest_makes_room_with_what_resumes_it() {
         let mut tokens = Tokens::new(20);
         let (id, among) = (SessionId::new("a"), (Use::Many, 3));
-        let guest = Scope::Guest(id.clone(), TicketScopes::new([TicketScope::Play]).unwrap());
+        let guest = guest("a", 1);
         let owner = tokens.issue(at(0), [255; 32], session("a"), None, Use::Many).unwrap();
         let keys: Vec<_> = (0..5_u8)
             .map(|n| {
@@ -531,6 +557,34 @@ mod tests {
         assert_eq!(gone, Err(TokenError::Unknown));
         let again = tokens.resume(at(2), &keys[2].1, &id, [51; 32], None).unwrap();
         assert!(tokens.knows(at(2), &again) && tokens.knows(at(2), &owner));
+    }
+
+    #[test]
+    fn a_ticket_that_is_revoked_takes_along_what_came_of_it() {
+        let mut tokens = Tokens::new(20);
+        let (a, among) = (SessionId::new("a"), (Use::Once, 4));
+        let renter = tokens.issue(at(0), [1; 32], session("a"), None, Use::Many).unwrap();
+        let renters = tokens.issue_resume(at(0), [2; 32], &a, &renter, None).unwrap();
+        let elsewhere = tokens.issue(at(0), [3; 32], session("b"), None, Use::Many).unwrap();
+        let other = tokens.issue(at(0), [4; 32], guest("a", 2), None, Use::Many).unwrap();
+        let first = tokens.issue(at(0), [5; 32], guest("a", 1), None, Use::Many).unwrap();
+        let again = tokens.issue_resume(at(0), [6; 32], &a, &first, None).unwrap();
+        let second = tokens.resume(at(0), &again, &a, [7; 32], None).unwrap();
+        let resume = tokens.issue_resume(at(0), [8; 32], &a, &second, None).unwrap();
+        let mut connect = |n: u8, id: &str| {
+            let scope = Scope::Connect(SessionId::new(id));
+            tokens.issue_among(at(0), [n; 32], scope, None, among).unwrap()
+        };
+        let (address, others) = (connect(9, "a"), connect(10, "b"));
+        tokens.revoke_ticket(TicketId([1; 16]));
+        for gone in [&second, &resume, &address] {
+            assert!(!tokens.knows(at(1), gone));
+        }
+        assert_eq!(tokens.resume(at(1), &resume, &a, [11; 32], None), Err(TokenError::Unknown));
+        for kept in [&renter, &renters, &elsewhere, &other, &others] {
+            assert!(tokens.knows(at(1), kept));
+        }
+        assert_eq!(tokens.len(), 5);
     }
 
     #[test]

@@ -151,7 +151,8 @@ pub(super) async fn revoke(
     claim.allows(Operation::Delegate)?;
     let id = TicketId::parse(&ticket)
         .ok_or_else(|| Problem::BAD_REQUEST.because("a ticket's name has 32 digits"))?;
-    for (session, invitation) in rented.revoke(claim.rent_id, id).await? {
+    let forget = || node.forget_ticket(id);
+    for (session, invitation) in rented.revoke(claim.rent_id, id, forget).await? {
         // One whose session has ended is gone.
         let _ = node.revoke_invitation(&session, invitation).await;
     }
@@ -197,12 +198,13 @@ pub(super) async fn enter(
     rented.check(claim.rent_id, claim.claimant())?;
     if claim.allows(Operation::Scoped(TicketScope::Play)).is_ok() {
         let (token, resume) = node.issue_entered(&entry.id, &claim)?;
-        rented.plays(&entry.id, &claim);
+        let webtransport = address(&node, &entry, &headers)?;
+        rented.plays(&entry.id, &claim)?;
         let mut session = describe(&node, &entry, &headers);
         session.token = Some(token);
         session.resume_ticket = Some(resume);
         session.receipts_token = Some(rented.receipts_token(&entry.id));
-        session.webtransport = address(&node, &entry, &headers)?;
+        session.webtransport = webtransport;
         return Ok((StatusCode::CREATED, Json(session)));
     }
     claim.allows(Operation::Scoped(TicketScope::View))?;

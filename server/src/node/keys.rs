@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use media::{SessionId, ViewerId};
+use session::access::TicketId;
 use session::tokens::{Scope, TokenError, Use};
 
 use crate::http::Problem;
@@ -128,6 +129,11 @@ impl Node {
         Ok((token, resume))
     }
 
+    /// Forgets the keys of sessions that came of a ticket.
+    pub(crate) fn forget_ticket(&self, ticket: TicketId) {
+        self.tokens().revoke_ticket(ticket);
+    }
+
     /// Checks a bearer token.
     ///
     /// # Errors
@@ -160,8 +166,8 @@ impl Node {
 
 /// What somebody may do with a session who makes or enters it.
 fn scope_of(session: &SessionId, claim: Option<&Claim>) -> Scope {
-    match claim.and_then(Claim::scopes) {
-        Some(scopes) => Scope::Guest(session.clone(), scopes),
+    match claim.and_then(|claim| claim.scopes().zip(claim.ticket_id())) {
+        Some((scopes, ticket)) => Scope::Guest(session.clone(), scopes, ticket),
         None => Scope::Session(session.clone()),
     }
 }

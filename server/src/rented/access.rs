@@ -276,16 +276,20 @@ impl Rented {
         self.books().tickets.of(rent_id).copied().collect()
     }
 
-    /// Takes a ticket back: durable, and whoever came by it is out. Yields the invitations that came of it.
+    /// Takes a ticket back: durable, and whoever came by it is out. `forget` takes the keys of sessions that came of it. Yields the
+    /// invitations that did.
     pub(crate) async fn revoke(
         &self,
         rent_id: RentId,
         id: TicketId,
+        forget: impl FnOnce(),
     ) -> Result<Vec<(SessionId, InvitationId)>, Problem> {
         let (record, guests) = {
             let mut books = self.books();
             let record = books.tickets.revoke(id, rent_id)?;
             books.bearers.revoke(id);
+            // With the books locked: keys are made before somebody is let in by the books.
+            forget();
             let came = books.seats.values().filter(|seat| seat.came_by == Some(id));
             came.for_each(|seat| seat.end(StoppedBy::Owner));
             let (gone, stay) = std::mem::take(&mut books.guests)

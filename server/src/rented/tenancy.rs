@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ledger::Op;
 use media::{MediaTime, SessionId};
-use session::access::{Operation, TicketId, TicketScope};
+use session::access::{AccessError, Operation, TicketId, TicketScope};
 use session::lease::{BootTime, Claimant, Denied, SlotPermit, Standing};
 use session::reason::StoppedBy;
 use session::receipts::PlayerKey;
@@ -97,6 +97,7 @@ impl Rented {
     ) -> Result<(Tenancy, Option<session::lease::TrialUse>), Problem> {
         let (boot, now, rent_id) = (self.boot.now(), self.clock.now(), claim.rent_id);
         let mut books = self.books();
+        books.let_in(claim)?;
         let grant = books.lease.check(boot, rent_id, claim.claimant());
         let grant = grant.map_err(|denied| {
             // While it is tried its trial counts as used up.
@@ -157,19 +158,30 @@ impl Rented {
         seats.filter_map(|seat| seat.session.clone()).collect()
     }
 
-    /// Somebody else of the order plays a session from now on.
-    pub(crate) fn plays(&self, session: &SessionId, claim: &Claim) {
+    /// Somebody else of the order, who has its keys, plays a session from now on.
+    ///
+    /// # Errors
+    /// [`AccessError::Revoked`] where his ticket was taken back meanwhile.
+    pub(crate) fn plays(&self, session: &SessionId, claim: &Claim) -> Result<(), AccessError> {
         let mut books = self.books();
+        books.let_in(claim)?;
         let is_it = |seat: &&mut Seat| seat.session.as_ref() == Some(session);
         if let Some(seat) = books.seats.values_mut().find(is_it) {
             seat.came_by = claim.ticket_id();
             let may_stop = claim.allows(Operation::Scoped(TicketScope::Stop)).is_ok();
             seat.may_stop.store(may_stop, Ordering::Relaxed);
         }
+        Ok(())
     }
 }
 
 impl Books {
+    /// Whether nobody took back what somebody came by, since he showed his bearer.
+    fn let_in(&self, claim: &Claim) -> Result<(), AccessError> {
+        let is_revoked = claim.ticket_id().is_some_and(|ticket| self.tickets.is_revoked(ticket));
+        if is_revoked { Err(AccessError::Revoked) } else { Ok(()) }
+    }
+
     /// Tells sessions until when they are paid for.
     pub(super) fn refresh(&mut self, now: MediaTime, boot: BootTime) {
         for seat in self.seats.values() {

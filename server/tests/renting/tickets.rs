@@ -100,7 +100,8 @@ async fn tickets_let_in_as_far_and_as_often_as_they_say() {
     };
     assert_eq!(revoke(&twice).of(&world.node).await.status, 204);
     world.start(token, &wish(None)).await.problem(401, "rented");
-    let session = common::Session { id: id.into(), token: own.into(), ticket: String::new() };
+    // His own token is forgotten: an operator looks.
+    let session = common::Session { id: id.into(), token: OPERATOR.into(), ticket: String::new() };
     assert_eq!(ended(&world.node, &session).await, "What let you in was taken back.");
     let unused = odd(&|_| {});
     assert_eq!(revoke(&unused).of(&world.node).await.status, 204);
@@ -154,6 +155,49 @@ async fn however_often_a_guest_enters_there_are_keys_for_others() {
     let (old, new) = keys.split_at(keys.len() - 8);
     assert_eq!((opens(&old[old.len() - 1]).await, opens(&old[0]).await), (401, 401));
     assert_eq!((opens(&new[0]).await, opens(&new[7]).await), (200, 200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_comes_back_by_a_revoked_ticket_though_the_renter_entered_meanwhile() {
+    let world = World::new(&[]).await;
+    let order = world.rent(1, 600).await;
+    world.confirm(order).await;
+    let renter = world.token(order).await;
+    let made = world.start(&renter, &wish(None)).await.json();
+    let id = made["id"].as_str().unwrap();
+    let at = |below: &str| format!("/api/v1/sessions/{id}{below}");
+    let enter = async |token: &str| {
+        let enter = ask(Method::POST, &format!("/api/v1/lease/sessions/{id}/enter"));
+        let reply = enter.bearer(token).of(&world.node).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        reply.json()
+    };
+    let show = async |token: &str| ask(Method::GET, &at("")).bearer(token).of(&world.node).await;
+    let resume = async |keys: &serde_json::Value| {
+        let ticket = json!({"ticket": keys["resume_ticket"]}).to_string();
+        ask(Method::POST, &at("/redeem")).json(ticket).of(&world.node).await
+    };
+    let ticket = Guest::of(&world, order, |_| {});
+    let bearer = world.redeem(&ticket).await.json();
+    let guests = enter(bearer["token"].as_str().unwrap()).await;
+    let renters = enter(&renter).await;
+    let guest = guests["token"].as_str().unwrap();
+    assert_eq!(show(guest).await.status, 200);
+
+    let revoke = format!("/api/v1/lease/tickets/{}", ticket.ticket.id);
+    let revoked = ask(Method::DELETE, &revoke).bearer(&renter).of(&world.node).await;
+    assert_eq!(revoked.status, 204);
+    show(guest).await.problem(401, "unauthorized");
+    let offer = ask(Method::POST, &at("/whep")).bearer(guest).sdp(common::CHROMIUM);
+    offer.of(&world.node).await.problem(401, "unauthorized");
+    let address = ask(Method::POST, &at("/webtransport")).bearer(guest);
+    address.of(&world.node).await.problem(401, "unauthorized");
+    resume(&guests).await.problem(401, "unauthorized");
+
+    assert_eq!(show(renters["token"].as_str().unwrap()).await.status, 200);
+    let again = resume(&renters).await;
+    assert_eq!(again.status, 200, "{}", again.text());
+    assert_eq!(show(again.json()["token"].as_str().unwrap()).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

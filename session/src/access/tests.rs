@@ -219,6 +219,7 @@ fn a_revoked_ticket_lets_nobody_in_whenever_it_was_revoked() {
     assert_eq!(book.persisted(&shown), Err(AccessError::Revoked));
     // And after a restart. Another order's renter cannot.
     let mut book = Tickets::restore([record]);
+    assert!(book.is_revoked(it.id) && !book.is_revoked(TicketId([0xee; 16])));
     assert_eq!(exchange(&mut book, NOW, &it), Err(AccessError::Revoked));
     assert_eq!(book.revoke(it.id, RentId(13)), Err(AccessError::OtherOrder));
 }

@@ -142,6 +142,11 @@ impl Tickets {
         Ok(TicketRecord { uses, ..state.record })
     }
 
+    /// Whether a ticket was taken back.
+    pub fn is_revoked(&self, id: TicketId) -> bool {
+        self.states.get(&id).is_some_and(|state| state.record.revoked)
+    }
+
     /// An order is over: whose use is being written is not let in, and the lease refuses its tickets from then on. What was
     /// used and revoked stays known, since a branch of the chain may bring the order back.
     pub fn order_ended(&mut self, rent_id: RentId) {
