@@ -231,7 +231,8 @@ impl Tokens {
     }
 
     /// Like [`issue`](Self::issue) for a session or viewer that has a bearer token, and `most` tokens like this one at most: the
-    /// oldest makes room, and what it would have been resumed by goes with it.
+    /// oldest makes room, of a guest's the oldest that came of the same ticket, and what it would have been resumed by goes
+    /// with it.
     ///
     /// # Errors
     /// [`TokenError::Full`], and `Unknown` where the session or viewer has none: all of its tokens were revoked.
@@ -249,7 +250,9 @@ impl Tokens {
             return Err(TokenError::Unknown);
         }
         let alike = self.entries.iter().filter(|entry| entry.scope.is_like(&scope));
-        let alike: Vec<_> = alike.map(|entry| entry.digest).collect();
+        let (own, others) =
+            alike.partition::<Vec<_>, _>(|entry| entry.scope.ticket() == scope.ticket());
+        let alike: Vec<_> = own.into_iter().chain(others).map(|entry| entry.digest).collect();
         let surplus = &alike[..(alike.len() + 1).saturating_sub(most)];
         self.entries.retain(|entry| {
             let resumes = entry.replaces.as_ref().is_some_and(|(of, _)| surplus.contains(of));
@@ -557,6 +560,23 @@ mod tests {
         assert_eq!(gone, Err(TokenError::Unknown));
         let again = tokens.resume(at(2), &keys[2].1, &id, [51; 32], None).unwrap();
         assert!(tokens.knows(at(2), &again) && tokens.knows(at(2), &owner));
+    }
+
+    #[test]
+    fn whoever_enters_again_and_again_by_a_ticket_takes_nothing_of_others() {
+        let mut tokens = Tokens::new(20);
+        tokens.issue(at(0), [255; 32], session("a"), None, Use::Many).unwrap();
+        let among = (Use::Many, 3);
+        let mut issue = |n: u8, ticket: u8| {
+            tokens.issue_among(at(1), [n; 32], guest("a", ticket), None, among).unwrap()
+        };
+        let others = issue(1, 1);
+        let own = [2, 3, 4, 5].map(|n| issue(n, 2));
+        assert!(tokens.knows(at(2), &others));
+        assert_eq!(own.each_ref().map(|it| tokens.knows(at(2), it)), [false, false, true, true]);
+        // Who comes anew gets the place of the oldest.
+        let third = tokens.issue_among(at(2), [6; 32], guest("a", 3), None, among).unwrap();
+        assert!(tokens.knows(at(2), &third) && !tokens.knows(at(2), &others));
     }
 
     #[test]

@@ -36,7 +36,8 @@ impl Node {
         Ok(Keys { token, ticket, resume })
     }
 
-    /// A bearer of a session that runs, and what resumes it, for somebody who enters it; of renter and guests the newest eight work.
+    /// A bearer of a session that runs, and what resumes it, for somebody who enters it; of renter and guests eight work. A guest's
+    /// takes the place of the oldest of his own ticket first.
     pub(crate) fn issue_entered(
         &self,
         session: &SessionId,
