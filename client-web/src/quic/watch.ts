@@ -62,9 +62,11 @@ export class KeyframeWish {
 
   /**
    * Whether they have waited for so long that only a keyframe helps: of the time that the worker ran, since what they wait for may
-   * lie in its queues. To be asked every `STUCK_LOOK_MS`.
+   * lie in its queues. After a wish they wait anew. To be asked every `STUCK_LOOK_MS`.
    */
   stuck(now: number): boolean {
-    return this.waiting.look(now) >= STUCK_MS && this.needed(now);
+    if (this.waiting.look(now) < STUCK_MS || !this.needed(now)) return false;
+    this.waiting.begin(now);
+    return true;
   }
 }
