@@ -24,27 +24,33 @@ const after = (webrtc: readonly number[], webtransport: readonly number[]): Meas
 
 describe('what was measured', () => {
   it('speaks for WebTransport where it was sooner, and not the other way round', () => {
-    expect(after([21, 21], [14, 14]).better).toEqual({ webrtc: 21, webtransport: 14 });
-    expect(after([14, 14], [21, 21]).better).toBeUndefined();
-    expect(after([14, 14], [14, 14]).better).toBeUndefined();
+    expect(after([21, 21, 21], [14, 14, 14]).better).toEqual({ webrtc: 21, webtransport: 14 });
+    expect(after([14, 14, 14], [21, 21, 21]).better).toBeUndefined();
+    expect(after([14, 14, 14], [14, 14, 14]).better).toBeUndefined();
   });
 
   it('speaks for it by more than a margin, in milliseconds and in parts', () => {
-    expect(after([10, 10], [8, 8]).better).toBeUndefined();
-    expect(after([10, 10], [7.5, 7.5]).better).toBeDefined();
-    expect(after([100, 100], [90, 90]).better).toBeUndefined();
-    expect(after([100, 100], [89, 89]).better).toBeDefined();
+    expect(after([10, 10, 10], [8, 8, 8]).better).toBeUndefined();
+    expect(after([10, 10, 10], [7.5, 7.5, 7.5]).better).toBeDefined();
+    expect(after([100, 100, 100], [90, 90, 90]).better).toBeUndefined();
+    expect(after([100, 100, 100], [89, 89, 89]).better).toBeDefined();
   });
 
-  it('says nothing before both were played for two stretches', () => {
+  it('says nothing before both were played for three stretches', () => {
     expect(after([], []).better).toBeUndefined();
-    expect(after([21, 21], [14]).better).toBeUndefined();
-    expect(after([21], [14, 14]).better).toBeUndefined();
-    expect(after([21, 21], []).better).toBeUndefined();
+    expect(after([21, 21, 21], [14, 14]).better).toBeUndefined();
+    expect(after([21, 21], [14, 14, 14]).better).toBeUndefined();
+    expect(after([21, 21, 21], []).better).toBeUndefined();
   });
 
   it('is the median, which one bad stretch does not move', () => {
     expect(after([21, 22, 500], [14, 900, 13]).better).toEqual({ webrtc: 22, webtransport: 14 });
+  });
+
+  it('is the mean of both in the middle of an even number, which favours nobody', () => {
+    expect(after([21, 24, 500, 20], [14, 900, 12, 13, 15, 17]).better).toEqual({ webrtc: 22.5, webtransport: 14.5 });
+    // By the lower one it would be sooner.
+    expect(after([21, 21, 21], [14, 14, 30, 30]).better).toBeUndefined();
   });
 
   it('is kept from one visit to the next, for its node alone, and not for ever', () => {
@@ -52,9 +58,9 @@ describe('what was measured', () => {
     const storage = shelf();
     const visit = (node = NODE): Measured => new Measured(node, () => storage, () => now);
     const first = visit();
-    for (const ms of [21, 21]) first.add('webrtc', ms);
+    for (const ms of [21, 21, 21]) first.add('webrtc', ms);
     now += 1_000;
-    for (const ms of [14, 14]) first.add('webtransport', ms);
+    for (const ms of [14, 14, 14]) first.add('webtransport', ms);
     const better = { webrtc: 21, webtransport: 14 };
     expect(visit().better).toEqual(better);
     expect(visit(new URL('https://other.test/')).better).toBeUndefined();
@@ -72,7 +78,7 @@ describe('what was measured', () => {
   it('is bounded: what was measured last counts', () => {
     const storage = shelf();
     const measured = new Measured(NODE, () => storage, () => 5);
-    for (const ms of [21, 21]) measured.add('webrtc', ms);
+    for (const ms of [21, 21, 21]) measured.add('webrtc', ms);
     for (let stretch = 0; stretch < 100; stretch += 1) measured.add('webtransport', 30);
     expect(measured.better).toBeUndefined();
     for (let stretch = 0; stretch < MOST_STRETCHES; stretch += 1) measured.add('webtransport', 14);
@@ -93,8 +99,8 @@ describe('what was measured', () => {
     const measured = new Measured(NODE, () => storage, () => 5);
     expect(measured.better).toBeUndefined();
     // It can be measured again.
-    for (const ms of [21, 21]) measured.add('webrtc', ms);
-    for (const ms of [14, 14]) measured.add('webtransport', ms);
+    for (const ms of [21, 21, 21]) measured.add('webrtc', ms);
+    for (const ms of [14, 14, 14]) measured.add('webtransport', ms);
     expect(new Measured(NODE, () => storage, () => 5).better).toEqual({ webrtc: 21, webtransport: 14 });
   });
 
@@ -105,17 +111,17 @@ describe('what was measured', () => {
       storage.setItem(KEY, `{"webrtc":[${webrtc.join()}],"webtransport":[${webtransport.join()}]}`);
       return new Measured(NODE, () => storage, () => 5).better;
     };
-    const [slow, soon] = [[good(21), good(21)], [good(14), good(14)]];
-    expect(read(slow, [nonsense, nonsense])).toBeUndefined();
-    expect(read([nonsense, nonsense], soon)).toBeUndefined();
+    const [slow, soon] = [[good(21), good(21), good(21)], [good(14), good(14), good(14)]];
+    expect(read(slow, [nonsense, nonsense, nonsense])).toBeUndefined();
+    expect(read([nonsense, nonsense, nonsense], soon)).toBeUndefined();
     // What is good beside it counts.
     expect(read([...slow, nonsense], [nonsense, ...soon])).toEqual({ webrtc: 21, webtransport: 14 });
   });
 
   it('is known to the page alone where nothing may be kept', () => {
     const measured = new Measured(NODE, () => { throw new Error('no storage'); }, () => 5);
-    for (const ms of [21, 21]) measured.add('webrtc', ms);
-    for (const ms of [14, 14]) measured.add('webtransport', ms);
+    for (const ms of [21, 21, 21]) measured.add('webrtc', ms);
+    for (const ms of [14, 14, 14]) measured.add('webtransport', ms);
     expect(measured.better).toEqual({ webrtc: 21, webtransport: 14 });
   });
 });
@@ -154,7 +160,9 @@ describe('a stretch of play', () => {
     const { play } = scene();
     play(EVERY_MS, 0);
     const most = play(STRETCH_MS / 2 + EVERY_MS, 14);
-    expect([...most, ...play(STRETCH_MS / 2, 900)]).toEqual([14]);
+    expect([...most, ...play(STRETCH_MS / 2 - EVERY_MS, 900)]).toEqual([14]);
+    const half = play(STRETCH_MS / 2, 14);
+    expect([...half, ...play(STRETCH_MS / 2, 30)]).toEqual([22]);
   });
 
   it('begins anew by another connection, and after a pause', () => {

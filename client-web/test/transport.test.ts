@@ -306,9 +306,9 @@ describe('what is measured of transports', () => {
     fps: 60, kbps: 8000, target_kbps: 10000, coded: [2, 2], internal: [2, 2], unchanged: 0, dropped: 0, keyframes: 1, input_dropped: 0, viewers: { co_players: 0, spectators: 0 },
     rate: { path: 'clear', limited_by: limitedBy, queue_ms: 0, arrives_kbps: 7900, frame_rate: 1, size: 1, size_changes: 0 }, stages: [stage('draw', 8), stage('network', toScreen)], mean_total: 8 + toScreen,
   });
-  /** The node tells how it goes, for two stretches of play. */
+  /** The node tells how it goes, for three stretches of play. */
   const plays = async (scene: Scene, toScreen: number, limitedBy: Stats['rate']['limited_by'] = 'ceiling'): Promise<void> => {
-    for (let passed = 0; passed <= STRETCH_MS * 2; passed += 250) {
+    for (let passed = 0; passed <= STRETCH_MS * 3; passed += 250) {
       await pass(250);
       scene.newest().events.onControl(JSON.stringify({ type: 'stats', ...stats(toScreen, limitedBy) }));
     }

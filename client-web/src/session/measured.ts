@@ -16,7 +16,7 @@ export const STRETCH_MS = 20_000;
 /** The node tells its figures four times a second. After a longer pause the page stood still, or the path. Milliseconds. */
 const MOST_PAUSE_MS = 1_000;
 /** Stretches of a transport that say something of it. */
-const LEAST_STRETCHES = 2;
+const LEAST_STRETCHES = 3;
 /** No more are kept of each, which are five minutes of play. */
 export const MOST_STRETCHES = 15;
 /** What is older was perhaps another network, browser or node. Milliseconds. */
@@ -141,7 +141,9 @@ function isFigure(value: unknown): value is Figure {
   return typeof ms === 'number' && ms >= 0 && ms < LIMIT_MS && typeof at === 'number';
 }
 
-/** The lower one of an even number. */
-function median(values: readonly number[]): number | undefined {
-  return values.toSorted((one, other) => one - other)[Math.ceil(values.length / 2) - 1];
+/** Of at least one; of an even number the mean of both in the middle. */
+function median(values: readonly number[]): number {
+  const half = values.length / 2;
+  const middle = values.toSorted((one, other) => one - other).slice(Math.ceil(half) - 1, Math.floor(half) + 1);
+  return middle.reduce((sum, value) => sum + value, 0) / middle.length;
 }
