@@ -55,7 +55,7 @@ async function quicPort() {
 /** A page whose visits before measured so many milliseconds by each transport. */
 const remembering = (webrtc, webtransport) => (context) => {
   const at = Date.now() - 60_000;
-  const kept = Object.entries({ webrtc, webtransport }).map(([kind, ms]) => [kind, Array(3).fill({ ms, at })]);
+  const kept = Object.entries({ webrtc, webtransport }).map(([kind, ms]) => [kind, Array(3).fill({ ms, pixels: 1280 * 720, at })]);
   return context.addInitScript(({ origin, figures }) => {
     if (window.location.origin === origin) window.localStorage.setItem(`nearlight-measured-transports ${origin}/`, figures);
   }, { origin: new URL(node.url).origin, figures: JSON.stringify(Object.fromEntries(kept)) });

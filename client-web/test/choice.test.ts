@@ -130,8 +130,8 @@ describe('a transport that was measured better', () => {
   /** The choice after three stretches of play by each, which took so many milliseconds. */
   const measured = (webrtc: number, webtransport: number, wish: TransportWish = 'auto', lacks: Lacks = {}): TransportChoice => {
     const figures = unkept();
-    for (const ms of [webrtc, webrtc, webrtc]) figures.add('webrtc', ms);
-    for (const ms of [webtransport, webtransport, webtransport]) figures.add('webtransport', ms);
+    for (const ms of [webrtc, webrtc, webrtc]) figures.add('webrtc', ms, 921_600);
+    for (const ms of [webtransport, webtransport, webtransport]) figures.add('webtransport', ms, 921_600);
     return new TransportChoice(wish, lacks, figures);
   };
   const kinds = (choice: TransportChoice): readonly string[] => choice.entrants(of(choice).kind, able, node, 0).map(({ kind }) => kind);
@@ -177,7 +177,7 @@ describe('a transport that was measured better', () => {
       const figures = unkept();
       const choice = new TransportChoice('auto', lacks, figures);
       for (let stretch = 0; stretch < 3; stretch += 1) {
-        for (const [kind, ms] of [['webrtc', 21], ['webtransport', 14]] as const) choice.played(kind, ms, { ...node, hdr });
+        for (const [kind, ms] of [['webrtc', 21], ['webtransport', 14]] as const) choice.played(kind, ms, 921_600, { ...node, hdr });
       }
       return figures.better;
     };

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { KEPT_MS, Measured, MOST_STRETCHES, Stretch, STRETCH_MS, toScreen } from '../src/session/measured.ts';
+import { KEPT_MS, Measured, MOST_STRETCHES, pixelsOf, Stretch, STRETCH_MS, toScreen } from '../src/session/measured.ts';
 import type { Stats } from '../src/wire/index.ts';
 
 const NODE = new URL('https://node.test/');
 const KEY = 'nearlight-measured-transports https://node.test/';
+const [HD, FULL_HD] = [1280 * 720, 1920 * 1080];
 
 interface Shelf extends Pick<Storage, 'getItem' | 'setItem'> {
   readonly kept: Map<string, string>;
@@ -17,8 +18,8 @@ const shelf = (): Shelf => {
 /** Figures as these stretches leave them. */
 const after = (webrtc: readonly number[], webtransport: readonly number[]): Measured => {
   const measured = new Measured(NODE, shelf, () => 5);
-  for (const ms of webrtc) measured.add('webrtc', ms);
-  for (const ms of webtransport) measured.add('webtransport', ms);
+  for (const ms of webrtc) measured.add('webrtc', ms, HD);
+  for (const ms of webtransport) measured.add('webtransport', ms, HD);
   return measured;
 };
 
@@ -58,9 +59,9 @@ describe('what was measured', () => {
     const storage = shelf();
     const visit = (node = NODE): Measured => new Measured(node, () => storage, () => now);
     const first = visit();
-    for (const ms of [21, 21, 21]) first.add('webrtc', ms);
+    for (const ms of [21, 21, 21]) first.add('webrtc', ms, HD);
     now += 1_000;
-    for (const ms of [14, 14, 14]) first.add('webtransport', ms);
+    for (const ms of [14, 14, 14]) first.add('webtransport', ms, HD);
     const better = { webrtc: 21, webtransport: 14 };
     expect(visit().better).toEqual(better);
     expect(visit(new URL('https://other.test/')).better).toBeUndefined();
@@ -75,13 +76,36 @@ describe('what was measured', () => {
     expect([first.better, visit().better]).toEqual([undefined, undefined]);
   });
 
+  it('is compared with pictures of one size, as those had that were played last', () => {
+    let now = 0;
+    const measured = new Measured(NODE, shelf, () => now);
+    const played = (kind: 'webrtc' | 'webtransport', ms: number, pixels: number): void => {
+      for (let stretch = 0; stretch < 3; stretch += 1) {
+        now += 1;
+        measured.add(kind, ms, pixels);
+      }
+    };
+    played('webrtc', 40, FULL_HD);
+    played('webtransport', 14, HD);
+    expect(measured.better).toBeUndefined();
+    played('webrtc', 21, HD);
+    expect(measured.better).toEqual({ webrtc: 21, webtransport: 14 });
+    played('webtransport', 39, FULL_HD);
+    expect(measured.better).toBeUndefined();
+    played('webtransport', 15, HD);
+    expect(measured.better).toEqual({ webrtc: 21, webtransport: 14.5 });
+    // Of a third size nothing is known by the other one.
+    played('webrtc', 30, 640 * 360);
+    expect(measured.better).toBeUndefined();
+  });
+
   it('is bounded: what was measured last counts', () => {
     const storage = shelf();
     const measured = new Measured(NODE, () => storage, () => 5);
-    for (const ms of [21, 21, 21]) measured.add('webrtc', ms);
-    for (let stretch = 0; stretch < 100; stretch += 1) measured.add('webtransport', 30);
+    for (const ms of [21, 21, 21]) measured.add('webrtc', ms, HD);
+    for (let stretch = 0; stretch < 100; stretch += 1) measured.add('webtransport', 30, HD);
     expect(measured.better).toBeUndefined();
-    for (let stretch = 0; stretch < MOST_STRETCHES; stretch += 1) measured.add('webtransport', 14);
+    for (let stretch = 0; stretch < MOST_STRETCHES; stretch += 1) measured.add('webtransport', 14, HD);
     expect(measured.better).toEqual({ webrtc: 21, webtransport: 14 });
     const kept = JSON.parse(storage.kept.get(KEY) ?? '') as Record<string, unknown[]>;
     expect(kept['webtransport']).toHaveLength(MOST_STRETCHES);
@@ -89,7 +113,7 @@ describe('what was measured', () => {
 
   it('is nothing of a WebSocket', () => {
     const storage = shelf();
-    new Measured(NODE, () => storage, () => 5).add('websocket', 1);
+    new Measured(NODE, () => storage, () => 5).add('websocket', 1, HD);
     expect(storage.kept.size).toBe(0);
   });
 
@@ -99,13 +123,17 @@ describe('what was measured', () => {
     const measured = new Measured(NODE, () => storage, () => 5);
     expect(measured.better).toBeUndefined();
     // It can be measured again.
-    for (const ms of [21, 21, 21]) measured.add('webrtc', ms);
-    for (const ms of [14, 14, 14]) measured.add('webtransport', ms);
+    for (const ms of [21, 21, 21]) measured.add('webrtc', ms, HD);
+    for (const ms of [14, 14, 14]) measured.add('webtransport', ms, HD);
     expect(new Measured(NODE, () => storage, () => 5).better).toEqual({ webrtc: 21, webtransport: 14 });
   });
 
-  it.each(['null', '14', '[14,5]', '{"ms":14}', '{"at":5}', '{"ms":"14","at":5}', '{"ms":14,"at":"5"}', '{"ms":-1,"at":5}', '{"ms":1e300,"at":5}', '{"ms":14,"at":6}'])('has no figure like %s', (nonsense) => {
-    const good = (ms: number): string => `{"ms":${ms},"at":5}`;
+  it.each([
+    'null', '14', '[14,5]', '{"ms":14,"pixels":921600}', '{"pixels":921600,"at":5}', '{"ms":14,"at":5}', '{"ms":"14","pixels":921600,"at":5}',
+    '{"ms":14,"pixels":921600,"at":"5"}', '{"ms":14,"pixels":"921600","at":5}', '{"ms":-1,"pixels":921600,"at":5}',
+    '{"ms":1e300,"pixels":921600,"at":5}', '{"ms":14,"pixels":921600,"at":6}',
+  ])('has no figure like %s', (nonsense) => {
+    const good = (ms: number): string => `{"ms":${ms},"pixels":${HD},"at":5}`;
     const read = (webrtc: readonly string[], webtransport: readonly string[]): unknown => {
       const storage = shelf();
       storage.setItem(KEY, `{"webrtc":[${webrtc.join()}],"webtransport":[${webtransport.join()}]}`);
@@ -115,13 +143,13 @@ describe('what was measured', () => {
     expect(read(slow, [nonsense, nonsense, nonsense])).toBeUndefined();
     expect(read([nonsense, nonsense, nonsense], soon)).toBeUndefined();
     // What is good beside it counts.
-    expect(read([...slow, nonsense], [nonsense, ...soon])).toEqual({ webrtc: 21, webtransport: 14 });
+    expect(read([...slow, nonsense], [nonsense, ...soon, nonsense])).toEqual({ webrtc: 21, webtransport: 14 });
   });
 
   it('is known to the page alone where nothing may be kept', () => {
     const measured = new Measured(NODE, () => { throw new Error('no storage'); }, () => 5);
-    for (const ms of [21, 21, 21]) measured.add('webrtc', ms);
-    for (const ms of [14, 14, 14]) measured.add('webtransport', ms);
+    for (const ms of [21, 21, 21]) measured.add('webrtc', ms, HD);
+    for (const ms of [14, 14, 14]) measured.add('webtransport', ms, HD);
     expect(measured.better).toEqual({ webrtc: 21, webtransport: 14 });
   });
 });
@@ -131,15 +159,15 @@ describe('a stretch of play', () => {
   const connection = {};
 
   /** Plays on for so long; yields what the stretches that became whole took. */
-  const scene = (): { readonly play: (ms: number, figure: number | undefined, by?: object) => readonly number[]; readonly pause: (ms: number) => void } => {
+  const scene = (): { readonly play: (ms: number, figure: number | undefined, by?: object, pixels?: number) => readonly number[]; readonly pause: (ms: number) => void } => {
     const stretch = new Stretch();
     let now = 7_000;
     return {
-      play: (ms, figure, by = connection) => {
+      play: (ms, figure, by = connection, pixels = HD) => {
         const whole: (number | undefined)[] = [];
         for (const end = now + ms; now < end;) {
           now += EVERY_MS;
-          whole.push(stretch.add(by, figure, now));
+          whole.push(stretch.add(by, figure, pixels, now));
         }
         return whole.filter((took) => took !== undefined);
       },
@@ -176,10 +204,17 @@ describe('a stretch of play', () => {
     expect(play(EVERY_MS, 14, other)).toEqual([14]);
   });
 
+  it('begins anew with pictures of another size', () => {
+    const { play } = scene();
+    expect(play(STRETCH_MS, 14)).toEqual([]);
+    expect(play(STRETCH_MS, 30, connection, FULL_HD)).toEqual([]);
+    expect(play(EVERY_MS, 30, connection, FULL_HD)).toEqual([30]);
+  });
+
   it('begins anew after what is no play that counts', () => {
     const stretch = new Stretch();
     let now = 0;
-    const add = (by: object | undefined): number | undefined => stretch.add(by, 14, (now += EVERY_MS));
+    const add = (by: object | undefined): number | undefined => stretch.add(by, 14, HD, (now += EVERY_MS));
     for (let told = 0; told <= STRETCH_MS / EVERY_MS - 1; told += 1) expect(add(connection)).toBeUndefined();
     for (let told = 0; told <= STRETCH_MS / EVERY_MS * 2; told += 1) expect(add(undefined)).toBeUndefined();
     for (let told = 0; told <= STRETCH_MS / EVERY_MS - 1; told += 1) expect(add(connection)).toBeUndefined();
@@ -192,6 +227,10 @@ describe('a stretch of play', () => {
     play(STRETCH_MS / 2, 14);
     expect(play(STRETCH_MS, undefined)).toEqual([]);
     expect(play(STRETCH_MS / 2, 14)).toEqual([14]);
+  });
+
+  it('is of as many pixels as the coded picture has', () => {
+    expect([[1280, 720], [1920, 1080]].map((coded) => pixelsOf({ coded }))).toEqual([HD, FULL_HD]);
   });
 
   it('is of what comes after the encoder, by each transport', () => {

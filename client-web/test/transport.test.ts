@@ -302,15 +302,15 @@ describe('the transport', () => {
 
 describe('what is measured of transports', () => {
   const stage = (name: string, mean: number): Stats['stages'][number] => ({ stage: name, ms: { p50: mean, p95: mean, p99: mean }, mean });
-  const stats = (toScreen: number, limitedBy: Stats['rate']['limited_by']): Stats => ({
-    fps: 60, kbps: 8000, target_kbps: 10000, coded: [2, 2], internal: [2, 2], unchanged: 0, dropped: 0, keyframes: 1, input_dropped: 0, viewers: { co_players: 0, spectators: 0 },
+  const stats = (toScreen: number, limitedBy: Stats['rate']['limited_by'], coded: number[]): Stats => ({
+    fps: 60, kbps: 8000, target_kbps: 10000, coded, internal: [2, 2], unchanged: 0, dropped: 0, keyframes: 1, input_dropped: 0, viewers: { co_players: 0, spectators: 0 },
     rate: { path: 'clear', limited_by: limitedBy, queue_ms: 0, arrives_kbps: 7900, frame_rate: 1, size: 1, size_changes: 0 }, stages: [stage('draw', 8), stage('network', toScreen)], mean_total: 8 + toScreen,
   });
   /** The node tells how it goes, for three stretches of play. */
-  const plays = async (scene: Scene, toScreen: number, limitedBy: Stats['rate']['limited_by'] = 'ceiling'): Promise<void> => {
+  const plays = async (scene: Scene, toScreen: number, limitedBy: Stats['rate']['limited_by'] = 'ceiling', coded = [1280, 720]): Promise<void> => {
     for (let passed = 0; passed <= STRETCH_MS * 3; passed += 250) {
       await pass(250);
-      scene.newest().events.onControl(JSON.stringify({ type: 'stats', ...stats(toScreen, limitedBy) }));
+      scene.newest().events.onControl(JSON.stringify({ type: 'stats', ...stats(toScreen, limitedBy, coded) }));
     }
   };
   const offering = (method: string, path: string): Response | undefined =>
@@ -333,6 +333,8 @@ describe('what is measured of transports', () => {
     page.become('visible');
     expect(measured.better).toBeUndefined();
     await plays(second, 14, 'client');
+    expect(measured.better).toBeUndefined();
+    await plays(second, 14, 'link', [640, 360]);
     expect(measured.better).toBeUndefined();
     await plays(second, 14);
     expect(measured.better).toEqual({ webrtc: 21, webtransport: 14 });

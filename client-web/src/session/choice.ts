@@ -131,10 +131,10 @@ export class TransportChoice {
     for (const other of slow) this.doubts.add(other);
   }
 
-  /** In a stretch of play by this one, coded pictures took so many milliseconds to the screen. */
-  played(kind: TransportKind, ms: number, node: Offered): void {
+  /** In a stretch of play by this one, coded pictures of so many pixels took so many milliseconds to the screen. */
+  played(kind: TransportKind, ms: number, pixels: number, node: Offered): void {
     // Where a video element shows them there is no WebTransport, and other times are told than with a canvas.
-    if (this.lacks.webtransport === undefined && !node.hdr) this.measured.add(kind, ms);
+    if (this.lacks.webtransport === undefined && !node.hdr) this.measured.add(kind, ms, pixels);
   }
 
   private slowness(kind: TransportKind, ms: number | undefined): string | undefined {

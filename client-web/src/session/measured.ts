@@ -2,7 +2,7 @@
 // are to know: where WebTransport was sooner, it is wanted first (choice.ts). Figures lie in the browser's storage, for each
 // node apart, or, without one, in the page.
 //
-//   the node's figures ── STRETCH_MS of play without a break ──▶ their median ── the newest, for KEPT_MS ──▶ the median of these
+//   the node's figures ── STRETCH_MS of play without a break ──▶ their median ── the newest, for KEPT_MS, of one size ──▶ the median of these
 //
 // None of the constants is measured: they say how much is to be known before something else than the default is taken.
 import type { Stats } from '../wire/index.ts';
@@ -36,6 +36,8 @@ type Compared = Exclude<TransportKind, 'websocket'>;
 
 interface Figure {
   readonly ms: number;
+  /** Of each coded picture. */
+  readonly pixels: number;
   /** When that was, milliseconds since 1970. */
   readonly at: number;
 }
@@ -52,33 +54,41 @@ export function toScreen({ stages, mean_total: total }: Pick<Stats, 'stages' | '
   return stages.reduce((rest, { stage, mean }) => (BEFORE.includes(stage) ? rest - (mean ?? 0) : rest), total);
 }
 
-/** Play by one connection without a break. It is told the time, in milliseconds. */
+/** What the size of a picture does to its way is not the transport's: only what has as many pixels is compared. */
+export function pixelsOf({ coded }: Pick<Stats, 'coded'>): number {
+  return coded.reduce((pixels, edge) => pixels * edge, 1);
+}
+
+/** Play by one connection, with pictures of one size, without a break. It is told the time, in milliseconds. */
 export class Stretch {
   private by: object | undefined;
+  private pixels = 0;
   private figures: number[] = [];
   private toldAt = 0;
   private playedMs = 0;
 
   /**
-   * The node told this of play by this connection, or nothing while no picture moves; by none where it is no play that counts.
+   * The node told this of play by this connection with pictures of so many pixels, or nothing while no picture moves; by none where
+   * it is no play that counts.
    * Yields the median of a stretch that is whole; the next one begins then.
    */
-  add(by: object | undefined, figure: number | undefined, now: number): number | undefined {
+  add(by: object | undefined, figure: number | undefined, pixels: number, now: number): number | undefined {
     const passed = now - this.toldAt;
     this.toldAt = now;
-    if (by !== this.by || passed > MOST_PAUSE_MS) this.begin(by);
+    if (by !== this.by || pixels !== this.pixels || passed > MOST_PAUSE_MS) this.begin(by, pixels);
     else if (by !== undefined && figure !== undefined) {
       this.figures.push(figure);
       this.playedMs += passed;
     }
     if (this.playedMs < STRETCH_MS) return undefined;
     const whole = median(this.figures);
-    this.begin(by);
+    this.begin(by, pixels);
     return whole;
   }
 
-  private begin(by: object | undefined): void {
+  private begin(by: object | undefined, pixels: number): void {
     this.by = by;
+    this.pixels = pixels;
     this.figures = [];
     this.playedMs = 0;
   }
@@ -99,10 +109,10 @@ export class Measured {
     }
   }
 
-  /** A stretch of play took this, milliseconds. */
-  add(kind: TransportKind, ms: number): void {
+  /** A stretch of play took this, milliseconds, with pictures of so many pixels. */
+  add(kind: TransportKind, ms: number, pixels: number): void {
     if (kind === 'websocket') return;
-    const figures = [...this.fresh(kind), { ms, at: this.now() }].slice(-MOST_STRETCHES);
+    const figures = [...this.fresh(kind), { ms, pixels, at: this.now() }].slice(-MOST_STRETCHES);
     this.kept = { ...this.kept, [kind]: figures };
     try {
       this.storage().setItem(this.key, JSON.stringify(this.kept));
@@ -111,17 +121,14 @@ export class Measured {
     }
   }
 
-  /** What both take, where it is known and WebTransport is better. */
+  /** What both take with pictures as large as were played last, where it is known and WebTransport is better. */
   get better(): Comparison | undefined {
-    const [webrtc, webtransport] = [this.typical('webrtc'), this.typical('webtransport')];
+    const [byWebrtc, byWebtransport] = [this.fresh('webrtc'), this.fresh('webtransport')];
+    const pixels = [...byWebrtc, ...byWebtransport].toSorted((one, other) => one.at - other.at).at(-1)?.pixels;
+    const [webrtc, webtransport] = [byWebrtc, byWebtransport].map((figures) => typical(figures.filter((figure) => figure.pixels === pixels)));
     if (webrtc === undefined || webtransport === undefined) return undefined;
     const sooner = webrtc - webtransport;
     return sooner > MARGIN_MS && sooner > webrtc * MARGIN_PART ? { webrtc, webtransport } : undefined;
-  }
-
-  private typical(kind: Compared): number | undefined {
-    const fresh = this.fresh(kind);
-    return fresh.length < LEAST_STRETCHES ? undefined : median(fresh.map(({ ms }) => ms));
   }
 
   private fresh(kind: Compared): readonly Figure[] {
@@ -137,8 +144,12 @@ function figuresIn(list: unknown): readonly Figure[] {
 
 function isFigure(value: unknown): value is Figure {
   if (!isRecord(value)) return false;
-  const { ms, at } = value;
-  return typeof ms === 'number' && ms >= 0 && ms < LIMIT_MS && typeof at === 'number';
+  const { ms, pixels, at } = value;
+  return typeof ms === 'number' && ms >= 0 && ms < LIMIT_MS && typeof pixels === 'number' && typeof at === 'number';
+}
+
+function typical(figures: readonly Figure[]): number | undefined {
+  return figures.length < LEAST_STRETCHES ? undefined : median(figures.map(({ ms }) => ms));
 }
 
 /** Of at least one; of an even number the mean of both in the middle. */

@@ -5,7 +5,7 @@ import type { VideoCodec } from '../quic/codec.ts';
 import type { Session, Stats } from '../wire/index.ts';
 import { TransportFailed, type Abilities, type Chosen, type FrameTransport, type Offered, type TransportChoice, type TransportKind } from './choice.ts';
 import type { ConnectionEvents, SessionConnection } from './connection.ts';
-import { Stretch, toScreen } from './measured.ts';
+import { pixelsOf, Stretch, toScreen } from './measured.ts';
 import { Race } from './race.ts';
 import { CONNECT_MS, ConnectionLost } from './refusal.ts';
 
@@ -123,8 +123,9 @@ export class Transports {
   told(stats: Stats, connection: SessionConnection | undefined, session: Session | undefined): void {
     // A browser without time says nothing of a transport.
     const by = stats.rate.limited_by === 'client' ? undefined : connection;
-    const ms = this.stretch.add(by, toScreen(stats), this.now());
-    if (by !== undefined && ms !== undefined) this.choice.played(by.kind, ms, offered(session));
+    const pixels = pixelsOf(stats);
+    const ms = this.stretch.add(by, toScreen(stats), pixels, this.now());
+    if (by !== undefined && ms !== undefined) this.choice.played(by.kind, ms, pixels, offered(session));
   }
 
   /** Whoever plays wants this one. */
