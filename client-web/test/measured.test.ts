@@ -76,6 +76,16 @@ describe('what was measured', () => {
     expect([first.better, visit().better]).toEqual([undefined, undefined]);
   });
 
+  it('is kept together with what another page measures meanwhile', () => {
+    const storage = shelf();
+    const [one, other] = [1, 2].map(() => new Measured(NODE, () => storage, () => 5));
+    for (const ms of [21, 21, 21]) one?.add('webrtc', ms, HD);
+    for (const ms of [14, 14, 14]) other?.add('webtransport', ms, HD);
+    one?.add('webrtc', 21, HD);
+    const better = { webrtc: 21, webtransport: 14 };
+    expect([one?.better, other?.better, new Measured(NODE, () => storage, () => 5).better]).toEqual([better, better, better]);
+  });
+
   it('is compared with pictures of one size, as those had that were played last', () => {
     let now = 0;
     const measured = new Measured(NODE, shelf, () => now);
@@ -147,10 +157,13 @@ describe('what was measured', () => {
   });
 
   it('is known to the page alone where nothing may be kept', () => {
-    const measured = new Measured(NODE, () => { throw new Error('no storage'); }, () => 5);
-    for (const ms of [21, 21, 21]) measured.add('webrtc', ms, HD);
-    for (const ms of [14, 14, 14]) measured.add('webtransport', ms, HD);
-    expect(measured.better).toEqual({ webrtc: 21, webtransport: 14 });
+    const full: Shelf = { ...shelf(), setItem: () => { throw new Error('full'); } };
+    for (const storage of [(): Shelf => { throw new Error('no storage'); }, (): Shelf => full]) {
+      const measured = new Measured(NODE, storage, () => 5);
+      for (const ms of [21, 21, 21]) measured.add('webrtc', ms, HD);
+      for (const ms of [14, 14, 14]) measured.add('webtransport', ms, HD);
+      expect(measured.better).toEqual({ webrtc: 21, webtransport: 14 });
+    }
   });
 });
 

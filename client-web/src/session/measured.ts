@@ -101,17 +101,14 @@ export class Measured {
   /** `node` is where its API is; `now` is milliseconds since 1970, as it outlives the page. */
   constructor(node: URL, private readonly storage: () => Pick<Storage, 'getItem' | 'setItem'>, private readonly now: () => number) {
     this.key = `${KEY} ${node.href}`;
-    try {
-      const kept: unknown = JSON.parse(storage().getItem(this.key) ?? '{}');
-      if (isRecord(kept)) this.kept = { webrtc: figuresIn(kept['webrtc']), webtransport: figuresIn(kept['webtransport']) };
-    } catch {
-      // What is there is nobody's, or nothing may be kept.
-    }
+    this.read();
   }
 
   /** A stretch of play took this, milliseconds, with pictures of so many pixels. */
   add(kind: TransportKind, ms: number, pixels: number): void {
     if (kind === 'websocket') return;
+    // Other pages played, too, meanwhile.
+    this.read();
     const figures = [...this.fresh(kind), { ms, pixels, at: this.now() }].slice(-MOST_STRETCHES);
     this.kept = { ...this.kept, [kind]: figures };
     try {
@@ -129,6 +126,16 @@ export class Measured {
     if (webrtc === undefined || webtransport === undefined) return undefined;
     const sooner = webrtc - webtransport;
     return sooner > MARGIN_MS && sooner > webrtc * MARGIN_PART ? { webrtc, webtransport } : undefined;
+  }
+
+  /** What the page knows stays where nothing is kept. */
+  private read(): void {
+    try {
+      const kept: unknown = JSON.parse(this.storage().getItem(this.key) ?? 'null');
+      if (isRecord(kept)) this.kept = { webrtc: figuresIn(kept['webrtc']), webtransport: figuresIn(kept['webtransport']) };
+    } catch {
+      // What is there is nobody's, or nothing may be kept.
+    }
   }
 
   private fresh(kind: Compared): readonly Figure[] {
