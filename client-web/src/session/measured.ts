@@ -96,6 +96,8 @@ export class Stretch {
 
 export class Measured {
   private kept: Readonly<Record<Compared, readonly Figure[]>> = { webrtc: [], webtransport: [] };
+  /** What the page knows was kept: other pages may know more. */
+  private keeps = true;
   private readonly key: string;
 
   /** `node` is where its API is; `now` is milliseconds since 1970, as it outlives the page. */
@@ -108,13 +110,15 @@ export class Measured {
   add(kind: TransportKind, ms: number, pixels: number): void {
     if (kind === 'websocket') return;
     // Other pages played, too, meanwhile.
-    this.read();
+    if (this.keeps) this.read();
     const figures = [...this.fresh(kind), { ms, pixels, at: this.now() }].slice(-MOST_STRETCHES);
     this.kept = { ...this.kept, [kind]: figures };
     try {
       this.storage().setItem(this.key, JSON.stringify(this.kept));
+      this.keeps = true;
     } catch {
       // The next visit begins without.
+      this.keeps = false;
     }
   }
 
