@@ -212,11 +212,14 @@ pub(super) async fn enter(
         wire::NewInvitation { role: wire::InvitedRole::Spectator, expires_in: None, uses: Some(1) };
     let (invitation, text) = node.invite(&entry.id, &wish)?;
     let (viewer, token) = node.join(&text)?;
-    if let Some(ticket) = claim.ticket_id() {
-        rented.watches(ticket, entry.id.clone(), invitation.id, || {
-            let viewers = node.registry.viewers_of(&entry.id);
-            viewers.iter().map(|viewer| viewer.invitation).collect()
-        });
+    let watches = rented.watches(&claim, entry.id.clone(), invitation.id, || {
+        let viewers = node.registry.viewers_of(&entry.id);
+        viewers.iter().map(|viewer| viewer.invitation).collect()
+    });
+    if let Err(why) = watches {
+        // One whose session has ended is gone.
+        let _ = node.revoke_invitation(&entry.id, invitation.id).await;
+        return Err(why.into());
     }
     let mut session = viewers::describe(&node, &viewer, &headers)?;
     session.token = Some(token);

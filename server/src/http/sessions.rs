@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use session::access::TicketScope;
 use session::reason::StoppedBy;
+use session::tokens::Scope;
 
 use super::auth::{self, Creator};
 use super::path::Path;
@@ -64,7 +65,7 @@ pub(super) async fn create(
     if !is_guest {
         session.play_url = Some(format!("{base}/#session={}&ticket={}", entry.id, keys.ticket));
     }
-    session.webtransport = address(&node, &entry, &headers)?;
+    session.webtransport = address_by(&node, &entry, &headers, session.token.as_deref())?;
     let location = HeaderValue::from_str(&session.url).map_err(|_| Problem::INTERNAL)?;
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(session)).into_response())
 }
@@ -98,7 +99,7 @@ pub(super) async fn redeem(
     session.token = Some(token);
     session.resume_ticket = Some(resume);
     session.receipts_token = receipts_token(&node, &entry)?;
-    session.webtransport = address(&node, &entry, &headers)?;
+    session.webtransport = address_by(&node, &entry, &headers, session.token.as_deref())?;
     Ok(Json(session))
 }
 
@@ -158,7 +159,10 @@ pub(super) async fn show(
     auth::may_use(&node, &entry, &headers, TicketScope::View)
         .or_else(|_| auth::may_use(&node, &entry, &headers, TicketScope::Play))?;
     let mut session = describe(&node, &entry, &headers);
-    session.webtransport = address(&node, &entry, &headers)?;
+    // By an address somebody plays.
+    if auth::may_use(&node, &entry, &headers, TicketScope::Play).is_ok() {
+        session.webtransport = address(&node, &entry, &headers)?;
+    }
     Ok(Json(session))
 }
 
@@ -285,6 +289,18 @@ pub(super) fn address(
     let Some(offer) = node.webtransport() else { return Ok(None) };
     let ticket = node.issue_address(&entry.id)?;
     Ok(Some(address_with(node, offer, entry.id.as_str(), &ticket, headers)))
+}
+
+/// The same for whoever has this token, if it is one to play with.
+fn address_by(
+    node: &Node,
+    entry: &Entry,
+    headers: &HeaderMap,
+    token: Option<&str>,
+) -> Result<Option<wire::WebTransport>, Problem> {
+    let needed = Scope::Part(entry.id.clone(), TicketScope::Play);
+    let may_play = token.is_some_and(|token| node.check_token(token, &needed).is_ok());
+    if may_play { address(node, entry, headers) } else { Ok(None) }
 }
 
 /// The address of whoever has this id, with a ticket.

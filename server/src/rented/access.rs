@@ -284,7 +284,7 @@ impl Rented {
         id: TicketId,
         forget: impl FnOnce(),
     ) -> Result<Vec<(SessionId, InvitationId)>, Problem> {
-        let (record, guests) = {
+        let record = {
             let mut books = self.books();
             let record = books.tickets.revoke(id, rent_id)?;
             books.bearers.revoke(id);
@@ -292,26 +292,33 @@ impl Rented {
             forget();
             let came = books.seats.values().filter(|seat| seat.came_by == Some(id));
             came.for_each(|seat| seat.end(StoppedBy::Owner));
-            let (gone, stay) = std::mem::take(&mut books.guests)
-                .into_iter()
-                .partition::<Vec<_>, _>(|guest| guest.ticket == id);
-            books.guests = stay;
-            (record, gone)
+            record
         };
         let written = self.ledger.commit(ledger::Op::Ticket(record)).await;
         written.map_err(|error| not_written("the ticket's revocation", &error))?;
-        Ok(guests.into_iter().map(|guest| (guest.session, guest.invitation)).collect())
+        // Not before: where it could not be written they are sent away when it is tried again.
+        let mut books = self.books();
+        let (gone, stay) = std::mem::take(&mut books.guests)
+            .into_iter()
+            .partition::<Vec<_>, _>(|guest| guest.ticket == id);
+        books.guests = stay;
+        Ok(gone.into_iter().map(|guest| (guest.session, guest.invitation)).collect())
     }
 
-    /// Somebody watches by a ticket. Of the same session only those are remembered who are `there` still.
+    /// Somebody watches. Who does by a ticket is remembered, and of the same session only those who are `there` still.
+    ///
+    /// # Errors
+    /// [`AccessError::Revoked`] where his ticket was taken back meanwhile.
     pub(crate) fn watches(
         &self,
-        ticket: TicketId,
+        claim: &Claim,
         session: SessionId,
         invitation: InvitationId,
         there: impl FnOnce() -> Vec<InvitationId>,
-    ) {
+    ) -> Result<(), AccessError> {
+        let Some(ticket) = claim.ticket_id() else { return Ok(()) };
         let mut books = self.books();
+        books.let_in(claim)?;
         // Asked with the books locked: whoever is in them came in before.
         let there = there();
         books.guests.retain(|guest| guest.session != session || there.contains(&guest.invitation));
@@ -319,6 +326,7 @@ impl Rented {
         if books.seats.values().any(|seat| seat.session.as_ref() == Some(&session)) {
             books.guests.push(Guest { ticket, session, invitation });
         }
+        Ok(())
     }
 
     /// A session is over: nobody watches it.

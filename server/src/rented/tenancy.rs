@@ -177,7 +177,7 @@ impl Rented {
 
 impl Books {
     /// Whether nobody took back what somebody came by, since he showed his bearer.
-    fn let_in(&self, claim: &Claim) -> Result<(), AccessError> {
+    pub(super) fn let_in(&self, claim: &Claim) -> Result<(), AccessError> {
         let is_revoked = claim.ticket_id().is_some_and(|ticket| self.tickets.is_revoked(ticket));
         if is_revoked { Err(AccessError::Revoked) } else { Ok(()) }
     }
