@@ -156,11 +156,13 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Result<Json<wire::Session>, Problem> {
     let entry = find(&node, &id)?;
-    auth::may_use(&node, &entry, &headers, TicketScope::View)
-        .or_else(|_| auth::may_use(&node, &entry, &headers, TicketScope::Play))?;
+    let may_play = auth::may_use(&node, &entry, &headers, TicketScope::Play).is_ok();
+    if !may_play {
+        auth::may_use(&node, &entry, &headers, TicketScope::View)?;
+    }
     let mut session = describe(&node, &entry, &headers);
     // By an address somebody plays.
-    if auth::may_use(&node, &entry, &headers, TicketScope::Play).is_ok() {
+    if may_play {
         session.webtransport = address(&node, &entry, &headers)?;
     }
     Ok(Json(session))
