@@ -17,7 +17,7 @@
 //! | `input` | a key from the player → in the node → given to the X server → in the game → in a picture that came whole |
 //! | `start` | the request for a session → the first picture of the game, with nothing started ahead, and with the game |
 //! | `density` | as many players of one game as the node lets in, at 640x360 and 30 frames a second |
-//! | `selkies` | processor time and memory of a process of this node and of one of Selkies with the same picture, and how many players of one game Selkies has |
+//! | `selkies` | processor time and memory of a process of this node and of one of Selkies with the same picture, and with the same game, and how many players of that Selkies has |
 //! | `footprint` | memory of one more session, and processor time of one that stands still, in a node of its own |
 //!
 //! How it is measured:

@@ -1,5 +1,5 @@
 //! Selkies beside this node, in one run: what each process takes to capture, convert, code and send the same moving picture by
-//! WebRTC, and how many players of one game the machine has for Selkies.
+//! WebRTC, and the same level of a game, and how many players of that game the machine has for Selkies.
 //!
 //! Both are processes of their own, measured whole; the X server and the painter are others. Selkies has as many kilobits at the
 //! most, codes with x264, too, but by its quickest preset, with which this node is measured beside its own, and sends by WebRTC, to a player with Selkies' own stack (`benches/selkies/player.py`). It has no
@@ -15,13 +15,13 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use media::Bitrate;
+use media::{Bitrate, InputEvent, KeyCode};
 use tempfile::TempDir;
 
 use super::args::Args;
 use super::capture::{FPS, SIZE};
 use super::figures::{Findings, rank};
-use super::node::{ChildNode, DOOM, PAINTER};
+use super::node::{ChildNode, DOOM, LEVEL, PAINTER};
 use super::peer::{Asked, Peer};
 use super::threads::thread_times;
 use super::{Bench, density, process, system};
@@ -43,20 +43,21 @@ pub(crate) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
         findings.note("Selkies is not installed: run scripts/bench-selkies");
         return Ok(());
     };
-    let ours = ours(bench, &ChildNode::start()?)?;
+    let ours = ours(bench, &ChildNode::start()?, PAINTER, None)?;
     ours.put(findings, "selkies.ours");
     let theirs = {
-        let player = installed.play(&Game::painter(), &bench.args)?;
+        let player = installed.play(&Game::painter(bench.args.kbps), &bench.args)?;
         player.measure(&bench.args)?
     };
     theirs.put(findings, "selkies");
     findings.put("selkies.cpu_of", "×", ours.cpu / theirs.cpu);
-    let quick = self::ours(bench, &ChildNode::start_quick()?)?;
+    let quick = self::ours(bench, &ChildNode::start_quick()?, PAINTER, None)?;
     quick.put(findings, "selkies.quick");
     findings.put("selkies.quick.cpu_of", "×", quick.cpu / theirs.cpu);
     // What nothing around the encoder can change.
     findings.put("selkies.quick.coding_of", "×", quick.coding / theirs.cpu);
     findings.put("selkies.memory_of", "×", ours.memory / theirs.memory);
+    level(bench, &installed, findings)?;
     players(&installed, &bench.args, findings)
 }
 
@@ -109,11 +110,37 @@ fn coding(pid: u32) -> Result<Duration> {
     Ok(threads.filter(|(name, _)| name.starts_with("enc-")).map(|(_, ran)| ran).sum())
 }
 
-/// The painter in a node of its own.
-fn ours(bench: &Bench, node: &ChildNode) -> Result<Cost> {
-    let asked = Asked { app: PAINTER, size: SIZE, fps: FPS, kbps: bench.args.kbps };
+/// A game that turns without end, by both.
+fn level(bench: &Bench, installed: &Installed, findings: &mut Findings) -> Result<()> {
+    if let Err(missing) = fs::metadata(density::PROGRAM) {
+        findings.note(format!("a game by Selkies: {}: {missing}", density::PROGRAM));
+        return Ok(());
+    }
+    let turn = InputEvent::Key { code: KeyCode::LEFT, pressed: true };
+    let ours = ours(bench, &ChildNode::start()?, LEVEL, Some(turn.clone()))?;
+    ours.put(findings, "selkies.game.ours");
+    let theirs = {
+        let game = Game::doom(SIZE, FPS, bench.args.kbps)?;
+        let player = installed.play(&game, &bench.args)?;
+        player.measure(&bench.args)?
+    };
+    theirs.put(findings, "selkies.game");
+    findings.put("selkies.game.cpu_of", "×", ours.cpu / theirs.cpu);
+    let quick = self::ours(bench, &ChildNode::start_quick()?, LEVEL, Some(turn))?;
+    quick.put(findings, "selkies.game.quick");
+    findings.put("selkies.game.quick.cpu_of", "×", quick.cpu / theirs.cpu);
+    Ok(())
+}
+
+/// An app of a node of its own, in which this is done before it is measured.
+fn ours(bench: &Bench, node: &ChildNode, app: &str, act: Option<InputEvent>) -> Result<Cost> {
+    let asked = Asked { app, size: SIZE, fps: FPS, kbps: bench.args.kbps };
     let peer = Peer::play(&bench.players, &node.url, &asked)?;
     sleep(bench.args.warm_up());
+    if let Some(act) = act {
+        bench.players.block_on(peer.send(1, act))?;
+        sleep(bench.args.warm_up());
+    }
     let came = || peer.frames().iter().map(|whole| (whole.at, whole.bytes)).collect();
     let cost = Cost::of(node.pid(), bench.args.window(), came)?;
     peer.leave(&bench.players)?;
@@ -127,9 +154,10 @@ fn players(installed: &Installed, args: &Args, findings: &mut Findings) -> Resul
         return Ok(());
     }
     let mut players = Vec::new();
+    let game = Game::doom(density::SIZE, density::FPS, density::KBPS)?;
     let (mut steady, mut worst) = (0, 0.0);
     while players.len() < MOST {
-        players.push(installed.play(&Game::doom()?, args)?);
+        players.push(installed.play(&game, args)?);
         sleep(args.warm_up());
         players.iter().for_each(|player: &Player| drop(player.came()));
         sleep(args.window());
@@ -156,28 +184,28 @@ struct Game {
     arguments: Vec<String>,
     size: (u32, u32),
     fps: u32,
-    kbps: Option<u32>,
+    kbps: u32,
     key: Option<&'static str>,
     files: Vec<(PathBuf, &'static str)>,
 }
 
 impl Game {
-    fn painter() -> Self {
+    fn painter(kbps: u32) -> Self {
         let own = std::env::current_exe().unwrap_or_default();
         Self {
             command: own.with_file_name("bench-painter"),
             arguments: Vec::new(),
             size: SIZE,
             fps: FPS,
-            kbps: None,
+            kbps,
             key: None,
             files: Vec::new(),
         }
     }
 
     /// As `density` has it, as near as can be: configured by the same files, on the same level, turning without end.
-    fn doom() -> Result<Self> {
-        let (width, height) = density::SIZE;
+    fn doom(size: (u32, u32), fps: u32, kbps: u32) -> Result<Self> {
+        let (width, height) = size;
         let arguments = "-iwad /usr/share/games/doom/freedoom1.wad -window -nogui -nosound -warp 1 1 \
                          -nomonsters -geometry";
         let mut arguments: Vec<_> = arguments.split_whitespace().map(str::to_owned).collect();
@@ -187,9 +215,9 @@ impl Game {
         Ok(Self {
             command: density::PROGRAM.into(),
             arguments,
-            size: density::SIZE,
-            fps: density::FPS,
-            kbps: Some(density::KBPS),
+            size,
+            fps,
+            kbps,
             key: Some(LEFT),
             files: files.to_vec(),
         })
@@ -223,7 +251,6 @@ impl Installed {
         let display = format!(":{}", display.trim());
         ensure!(display.len() > 1, "Xvfb does not start");
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        let kbps = game.kbps.unwrap_or(args.kbps);
         let mut selkies = self.program("selkies");
         selkies.args(["--mode", "webrtc", "--addr", "127.0.0.1", "--port", &port.to_string()]);
         selkies.args(["--enable-basic-auth", "false", "--audio-enabled", "false"]);
@@ -231,7 +258,12 @@ impl Installed {
         selkies.args(["--use-cpu", "true", "--encoder", "h264enc", "--rate-control-mode", "cbr"]);
         // It would ask servers of others.
         selkies.args(["--stun-host", "127.0.0.1", "--turn-host", ""]);
-        selkies.args(["--framerate", &game.fps.to_string(), "--video-bitrate", &kbps.to_string()]);
+        selkies.args([
+            "--framerate",
+            &game.fps.to_string(),
+            "--video-bitrate",
+            &game.kbps.to_string(),
+        ]);
         selkies.env("DISPLAY", &display).stdout(Stdio::null());
         children.start(selkies, home.path(), "selkies")?;
         let pid = children.newest()?;
