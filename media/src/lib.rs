@@ -1,5 +1,5 @@
 //! The vocabulary of Nearlight's media plane: units, ids, frames, access units, stage times, input,
-//! and the seams [`FrameSource`], [`AudioSource`], [`InputSink`], [`Encoder`], [`UnitSink`],
+//! and the seams [`FrameSource`], [`Convert`], [`AudioSource`], [`InputSink`], [`Encoder`], [`UnitSink`],
 //! [`AudioSink`] and [`Transport`].
 //!
 //! This crate is pure. It must never know a GPU, a codec library, a socket, an async runtime or the
@@ -12,6 +12,7 @@ pub mod audio;
 pub mod barcode;
 pub mod clock;
 pub mod color;
+pub mod convert;
 pub mod encoder;
 pub mod frame;
 pub mod gamepad;
@@ -35,6 +36,7 @@ pub use audio::{
 };
 pub use clock::{Clock, MediaTime};
 pub use color::{ColorDescription, MatrixCoefficients, PictureKind, Primaries, Transfer};
+pub use convert::{Convert, Room};
 pub use encoder::{
     EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, Picture, RateChange,
     Recovery, RecoveryMeans, Restarts, Submitted,
