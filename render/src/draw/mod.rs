@@ -34,5 +34,6 @@ pub use cull::Frustum;
 pub use list::{DrawList, DrawStats, PoseRef};
 pub use renderer::{DrawError, RenderSettings, Renderer, ToneMap};
 pub use scene_gpu::{SceneGpu, UploadError};
+pub(crate) use staging::extent;
 pub use targets::SessionTargets;
 pub use view::{ViewParams, camera_projection, perspective};
