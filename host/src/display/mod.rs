@@ -24,6 +24,7 @@ mod input;
 mod keys;
 mod link;
 mod mirror;
+mod pictures;
 mod pointer;
 mod ring;
 mod scale;

@@ -49,6 +49,11 @@ impl Ring {
         self.scale.as_ref().map_or(self.whole, Scale::size)
     }
 
+    /// That size where it is the one of what they are filled from.
+    pub(super) fn unscaled(&self) -> Option<Size> {
+        self.scale.is_none().then_some(self.whole)
+    }
+
     /// What changes in its pictures where this does in what they are filled from.
     pub(super) fn damage(&self, damage: &Damage) -> Damage {
         self.scale.as_ref().map_or_else(|| damage.clone(), |scale| scale.damage(damage))

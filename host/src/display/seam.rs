@@ -14,7 +14,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use media::{Clock, FrameRate, FrameSource, InputSink, MediaTime, Size};
+use media::{Clock, Convert, FrameRate, FrameSource, InputSink, MediaTime, Size};
 
 use super::clipboard::{Clip, ClipError, ClipLimits, Tell};
 use super::{Cookie, Display, DisplayError, Most};
@@ -46,7 +46,7 @@ pub trait Screen: Send {
     fn set_most(&mut self, most: Most);
 
     /// Captures its pictures, at most at `rate`; what has not changed is none. The clock gives the stage times, and says how
-    /// often pictures may have another size.
+    /// often pictures may have another size. They are converted by `convert` where it has any use, else on the processor.
     ///
     /// # Errors
     /// See [`DisplayError`].
@@ -54,6 +54,7 @@ pub trait Screen: Send {
         &self,
         rate: FrameRate,
         clock: Arc<dyn Clock>,
+        convert: Option<Box<dyn Convert>>,
     ) -> Result<Box<dyn FrameSource>, DisplayError>;
 
     /// Puts input into it. Whatever was pressed before is let go of. `now` is when the player is taken to have done something
@@ -126,8 +127,13 @@ impl Screen for Sandboxed {
         &self,
         rate: FrameRate,
         clock: Arc<dyn Clock>,
+        convert: Option<Box<dyn Convert>>,
     ) -> Result<Box<dyn FrameSource>, DisplayError> {
-        Ok(Box::new(self.display.source(rate, clock)?))
+        let source = self.display.source(rate, clock)?;
+        Ok(Box::new(match convert {
+            Some(convert) => source.converted_by(convert),
+            None => source,
+        }))
     }
 
     fn input(&self, now: MediaTime) -> Result<Box<dyn InputSink>, DisplayError> {

@@ -16,9 +16,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media::{
-    Clock, ColorDescription, CursorUpdate, Damage, Frame, FrameRate, FrameRequest, FrameSource,
-    Mark, MediaTime, Pacing, Rect, Size, SourceError, SourceEvent, SourceInfo, StageTimes, View,
-    Views,
+    Clock, ColorDescription, Convert, CursorUpdate, Damage, Frame, FrameRate, FrameRequest,
+    FrameSource, Mark, MediaTime, Pacing, Rect, Size, SourceError, SourceEvent, SourceInfo,
+    StageTimes, View, Views,
 };
 use smallvec::SmallVec;
 use x11rb::NONE;
@@ -35,8 +35,8 @@ use super::Most;
 use super::convert::{PIXEL, even, rows};
 use super::link::{DisplayError, Link};
 use super::mirror::{Mirror, Rows};
+use super::pictures::{Making, Pictures};
 use super::pointer::{Aim, Pointer};
-use super::ring::{Captured, Ring};
 use super::screen::Viewport;
 use super::segment::Segment;
 use super::wire::Wire;
@@ -82,7 +82,7 @@ pub struct XSource {
     parts: Region,
     /// All of the picture as it was captured last.
     mirror: Mirror,
-    ring: Ring,
+    pictures: Pictures,
     pointer: Pointer,
     gate: Gate,
     /// When the pointer's look may be asked for again.
@@ -138,7 +138,7 @@ impl XSource {
         let mirror = Mirror::attach(&link, view.size)?;
         let first = Some(clock.now());
         let seen = Seen { damage: first, everything: true, look: true, ..Seen::default() };
-        let ring = Ring::new(view.size);
+        let pictures = Pictures::new(view.size);
         let (pointer, gate) = (Pointer::default(), Gate::new(rate));
         let (looks, sizes) = (Instant::now(), MediaTime::ZERO);
         let more = (view != whole).then(|| clock.now() + MORE_EVERY);
@@ -154,12 +154,19 @@ impl XSource {
             damage,
             parts,
             mirror,
-            ring,
+            pictures,
             pointer,
             gate,
             looks,
             seen,
         })
+    }
+
+    /// Pictures that are not scaled are converted by this from now on, where it has any use: else on the processor.
+    #[must_use]
+    pub fn converted_by(mut self, convert: Box<dyn Convert>) -> Self {
+        self.pictures.convert_by(convert);
+        self
     }
 
     fn event(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, Trouble> {
@@ -260,14 +267,14 @@ impl XSource {
             let other = Mirror::attach(&self.link, view.size)?;
             std::mem::replace(&mut self.mirror, other).detach(&self.link)?;
         }
-        self.ring.changed(&Damage::Unknown);
+        self.pictures.changed(&Damage::Unknown);
         self.pointer.forget_place();
         self.seen.everything = true;
         self.seen.damage.get_or_insert(self.clock.now());
         let is_other = view.size != before.size;
         if is_other {
             self.sizes = self.clock.now() + SIZE_EVERY;
-            self.ring.resized(view.size);
+            self.pictures.resized(view.size);
         }
         Ok(is_other)
     }
@@ -276,7 +283,7 @@ impl XSource {
     /// wanted of that.
     fn capture(&mut self, request: &FrameRequest<'_>) -> Result<Option<SourceEvent>, Trouble> {
         // Without a slot the damage stays where it is and comes with the next frame.
-        let mut image = self.ring.take().ok_or(Trouble::NoFreeSlot)?;
+        let mut image = self.pictures.begin(request.share).ok_or(Trouble::NoFreeSlot)?;
         let started = self.clock.now();
         let mut stages = StageTimes::captured(self.seen.damage.unwrap_or(started));
         stages.mark(Mark::DrawStarted, started);
@@ -315,25 +322,30 @@ impl XSource {
         }
         let drawn = self.clock.now();
         let pixels = self.mirror.shown(self.view.size.width, self.view.size.height)?;
-        self.ring.fill(&mut image, pixels).map_err(DisplayError::Protocol)?;
-        image.completed(drawn, self.clock.now());
+        let made = self.pictures.complete(image, pixels, &damage, drawn, &*self.clock);
+        let Some((image, damage)) = made.map_err(DisplayError::Protocol)? else {
+            // What changed was taken, and comes with the next picture.
+            self.seen.everything = true;
+            self.seen.damage.get_or_insert(started);
+            return Err(Trouble::NoFreeSlot);
+        };
         Ok(Some(SourceEvent::Frame(Frame {
             id: request.id,
             captured_at: started,
-            views: Views::from_elem(View::screen(self.ring.size()), 1),
-            damage: self.ring.damage(&damage),
+            views: Views::from_elem(View::screen(self.pictures.size()), 1),
+            damage,
             color: ColorDescription::BT709_LIMITED,
             depth: None,
             // Input goes to a program that does not say what it made of it.
             last_input: None,
             stages,
-            image: Box::new(image),
+            image,
         })))
     }
 
     /// Takes the damage from the server, which begins to gather anew, looks where the pointer is, has the damaged rows
     /// copied beside the picture before, and converts all but the last of them as they come. Yields what differs.
-    fn take(&mut self, image: &mut Captured) -> Result<Damage, DisplayError> {
+    fn take(&mut self, image: &mut Making) -> Result<Damage, DisplayError> {
         let Viewport { size, .. } = self.view;
         let x = self.link.x();
         x.damage_subtract(self.damage, NONE, self.parts)?;
@@ -369,7 +381,7 @@ impl XSource {
         let is_told = is_wide && (!whole || rows[..] == [(0, size.height)]);
         let mut change = Change { rows: &rows, from: self.seen.everything.then_some(0) };
         if change.from.is_some() {
-            self.ring.changed(&damage);
+            self.pictures.changed(&damage);
         }
         let last = copies.len().saturating_sub(1);
         for (number, (copy, band)) in copies.into_iter().enumerate() {
@@ -381,12 +393,12 @@ impl XSource {
             }
             if change.is_found_in(&self.mirror, size.width, band)? {
                 damage = below(&damage, change.from.unwrap_or(0));
-                self.ring.changed(&damage);
+                self.pictures.changed(&damage);
             }
             // While the server copies the next.
             if number < last && change.from.is_some() && is_told {
                 let rows = self.mirror.next(size.width, band.1)?;
-                self.ring.fill(image, rows).map_err(DisplayError::Protocol)?;
+                self.pictures.fill(image, rows).map_err(DisplayError::Protocol)?;
             }
         }
         if whole {
@@ -417,7 +429,7 @@ impl XSource {
 
 impl FrameSource for XSource {
     fn info(&self) -> SourceInfo {
-        let (size, drawn) = (self.ring.size(), self.view.size);
+        let (size, drawn) = (self.pictures.size(), self.view.size);
         SourceInfo { pacing: Pacing::Pushed, size, views: 1, drawn, resizes: true }
     }
 
@@ -432,11 +444,11 @@ impl FrameSource for XSource {
 
     fn resize(&mut self, size: Size) -> Size {
         // The display's size is the game's: what changes it is `Display::set_size`, which the game sees.
-        if self.ring.scale_to(size) {
+        if self.pictures.scale_to(size) {
             self.seen.everything = true;
             self.seen.damage.get_or_insert(self.clock.now());
         }
-        self.ring.size()
+        self.pictures.size()
     }
 }
 

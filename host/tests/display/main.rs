@@ -12,6 +12,7 @@ mod capture;
 mod client;
 mod clipboard;
 mod connection;
+mod converted;
 mod fingers;
 mod input;
 mod order;

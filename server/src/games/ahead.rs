@@ -94,7 +94,7 @@ impl GameApp {
 fn settle(wanted: &Wanted<'_>, begun: &Begun) -> Result<(), String> {
     let Wanted { entry, video, clock, cancel, .. } = *wanted;
     // It is captured anew for its player.
-    let source = begun.display.source(video.rate, clock.clone());
+    let source = begun.display.source(video.rate, clock.clone(), None);
     let mut source = source.map_err(|error| error.to_string())?;
     let mut drawn = Drawn::Not(clock.now() + PATIENCE);
     // The display as it is before the game: one that draws once and stands still must not be taken for that.

@@ -158,7 +158,8 @@ pub(super) fn play(
     sound.set_layout(layout);
     // What was started ahead may have room for more.
     display.set_most(most(booking.clone(), video.size));
-    let inner = display.source(video.rate, clock.clone()).map_err(|error| error.to_string())?;
+    let inner =
+        display.source(video.rate, clock.clone(), None).map_err(|error| error.to_string())?;
     let input = display.input(clock.now()).map_err(|error| error.to_string())?;
     let input = GameInput { display: input, taken, prefers_text };
     let keep = keep.map(|(keep, state)| {
