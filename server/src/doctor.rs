@@ -25,7 +25,9 @@ pub(crate) fn gpu_options(config: &Config) -> GpuOptions {
 pub fn report(config: &Config, probing: &Probing) -> (String, bool) {
     let mut starts = true;
     let mut out = format!("nearlight {}\n\ngraphics device\n", env!("CARGO_PKG_VERSION"));
-    match Gpu::open(&gpu_options(config)) {
+    let gpu = Gpu::open(&gpu_options(config));
+    let converted = crate::games::conversion(config.games.convert, gpu.as_deref().ok());
+    match gpu {
         Ok(gpu) => {
             row(&mut out, gpu.name(), "", "ok");
             row(&mut out, "driver", "", &gpu.driver());
@@ -105,6 +107,7 @@ pub fn report(config: &Config, probing: &Probing) -> (String, bool) {
         }
     }
     let _ = writeln!(out, "\nhosted games");
+    row(&mut out, "pictures converted", "", &converted);
     for (name, verdict) in crate::games::checks(&config.games) {
         row(&mut out, &name, "", &verdict);
     }

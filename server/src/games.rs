@@ -1,6 +1,7 @@
 //! Hosted games as apps, by a [`Host`]: each session has a sandbox of its own with the game, its X server and its sound.
 
 mod ahead;
+mod convert;
 mod gamepads;
 mod hosted;
 mod library;
@@ -16,7 +17,8 @@ use host::catalogue::{self, Device, Entry, Missing, TouchMode, Values};
 use host::confine::{self, Attempts, Bind, Input, Limits, Network, Program, Server, Spec};
 use host::devices::Kernel;
 use host::{Host, Offers};
-use media::{ByteSize, Clock, DeviceId, GraphicsMemory, Layout, Size};
+use media::{ByteSize, Clock, Convert, DeviceId, GraphicsMemory, Layout, Size};
+use render::captured::CaptureStage;
 
 use crate::apps::{Ahead, App, AppInfo, Needs, OpenError, Running, ScreenInfo, Start, VideoMode};
 use crate::config::{self, Config};
@@ -25,6 +27,7 @@ use crate::saves::GameSaves;
 use crate::sharing::Rules;
 use crate::wire::{ControlHint, EntryKind, KeyboardMode};
 
+pub(crate) use convert::verdict as conversion;
 pub(crate) use hosted::Hosted;
 pub use library::{Library, Looked};
 
@@ -86,6 +89,8 @@ struct GameApp {
     measured: Arc<Measured>,
     /// Gamepads and pens must be devices of the kernel.
     needs_devices: bool,
+    /// What converts its pictures, where the processor does not.
+    convert: Option<Arc<CaptureStage>>,
 }
 
 impl App for GameApp {
@@ -132,7 +137,8 @@ impl App for GameApp {
     ) -> Result<Running, OpenError> {
         let host = self.host.as_deref().map_err(|why| OpenError::Content(why.clone()))?;
         let meter = Meter::new(self.measured.clone(), video);
-        start::start(&self.entry, host, video, &clock, start, meter).map_err(|why| {
+        let convert = self.converter();
+        start::start(&self.entry, host, video, &clock, start, meter, convert).map_err(|why| {
             if start.cancel.is_cancelled() {
                 return OpenError::Cancelled;
             }
@@ -142,7 +148,7 @@ impl App for GameApp {
     }
 
     fn device(&self) -> Option<DeviceId> {
-        None
+        self.convert.as_ref()?.device_id()
     }
 
     fn draws_hdr(&self) -> bool {
@@ -210,6 +216,15 @@ impl App for GameApp {
 }
 
 impl GameApp {
+    /// What converts the pictures of one session, where the processor does not. A device that was lost is opened anew.
+    fn converter(&self) -> Option<Box<dyn Convert>> {
+        let opened = self.convert.as_ref()?.open();
+        let opened = opened.inspect_err(|reason| {
+            tracing::warn!(reason, "captured pictures are converted on the processor");
+        });
+        opened.ok()
+    }
+
     /// What a session is booked for of a graphics device's memory: none where games have no such device here.
     fn needs_graphics_memory(&self) -> ByteSize {
         match &self.host {

@@ -99,7 +99,8 @@ impl Node {
         let gpu = GpuPool::open(doctor::gpu_options(&config)).context("no graphics device")?;
         let gpu = Arc::new(gpu);
         let scenes = SceneLibrary::new(gpu.clone(), &config).apps();
-        let library = (!config.games.folders.is_empty()).then(|| Library::new(&config));
+        let has_games = !config.games.folders.is_empty();
+        let library = has_games.then(|| Library::new(&config).with_gpu(gpu.clone()));
         Self::make(config, durable, Some(gpu), scenes, library, probing)
     }
 

@@ -392,6 +392,8 @@ pub struct Games {
     pub max_warm: u32,
     /// Whether gamepads and pens are devices of the kernel to games.
     pub devices: GameDevices,
+    /// What converts their pictures for the encoder.
+    pub convert: GameConvert,
 }
 
 /// `games.devices`.
@@ -405,6 +407,19 @@ pub enum GameDevices {
     Off,
     /// Games that make use of them are not played where they cannot be.
     Uinput,
+}
+
+/// `games.convert`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GameConvert {
+    /// The graphics device, for encoders that read pictures in its memory; else the processor.
+    #[default]
+    Auto,
+    /// The processor.
+    Cpu,
+    /// The graphics device, also where it is one in software, and where its pictures are read back.
+    Gpu,
 }
 
 /// `[saves]`: what players keep of hosted games, in `saves` below `server.state_dir`.
@@ -612,6 +627,7 @@ impl Default for Games {
             gpu: Vec::new(),
             max_warm: 4,
             devices: GameDevices::Auto,
+            convert: GameConvert::Auto,
         }
     }
 }

@@ -65,6 +65,7 @@ fn values_out_of_range_name_their_key() {
     assert!(refused(&["sharing.files_size=63 MiB"]).starts_with("sharing.files_size"));
     assert!(refused(&["sharing.files_count=0"]).starts_with("sharing.files_count"));
     assert!(refused(&["sharing.clipboard=in"]).contains("to_game"));
+    assert!(refused(&["games.convert=cuda"]).contains("gpu"));
     assert!(refused(&["saves.total_size=20 GB"]).contains("20 GiB"));
     assert!(refused(&["saves.total_size=99999999999999 GiB"]).contains("is not a size"));
     assert!(refused(&["sessions.idle=5 parsecs"]).contains("5 parsecs"));

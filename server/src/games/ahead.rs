@@ -190,7 +190,9 @@ impl Prepared for Warm {
         let (share, booking) = (start.share.clone(), start.booking.clone());
         let (clock, drawn, layout) = (&clock, Drawn::Yes, start.layout);
         let told = start.told.clone();
-        let played = Played { video, booking, layout, clock, keep, share, told, drawn, meter };
+        let convert = app.converter();
+        let played =
+            Played { video, booking, layout, clock, keep, share, told, drawn, meter, convert };
         let attempts = begun.hosted.game().attempts().clone();
         let running = play(begun, played, |_, _| {}).map_err(content)?;
         // One that cannot be played is started anew, with its own.

@@ -9,8 +9,10 @@ use host::catalogue::{Entry, GameId, Refused};
 use host::confine::{self, Bubblewrap, Check};
 use host::devices::{Kernel, Machine};
 use media::{Clock, DeviceId, Size};
+use render::captured::CaptureStage;
+use render::device::GpuPool;
 
-use super::GameApp;
+use super::{GameApp, convert};
 use crate::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
 use crate::config::{self, Config, GameDevices};
 use crate::meter::Measured;
@@ -23,6 +25,8 @@ use crate::wire::{EntryKind, KeyboardMode};
 pub struct Library {
     config: Config,
     kernel: Arc<dyn Kernel>,
+    /// What converts their pictures, where the processor does not.
+    convert: Option<Arc<CaptureStage>>,
     /// What all games share is found with the first of them.
     common: OnceLock<Common>,
     saves: OnceLock<Option<Arc<Saves>>>,
@@ -82,7 +86,14 @@ impl Library {
     /// The same where devices are made by another kernel than this machine's.
     pub fn on(config: &Config, kernel: Arc<dyn Kernel>) -> Self {
         let (common, saves, listed) = (OnceLock::new(), OnceLock::new(), Mutex::default());
-        Self { config: config.clone(), kernel, common, saves, listed }
+        Self { config: config.clone(), kernel, convert: None, common, saves, listed }
+    }
+
+    /// Their pictures may be converted on the devices of `pool`, as the configuration says. Nothing was looked at yet.
+    #[must_use]
+    pub fn with_gpu(self, pool: Arc<GpuPool>) -> Self {
+        let convert = convert::open(self.config.games.convert, pool);
+        Self { convert, ..self }
     }
 
     /// Looks at the folders; what there is now, in order, and what of it is new. Reads files, and the first time may look
@@ -149,7 +160,8 @@ impl Library {
         entry.display.size = within(display.size);
         entry.display.max_size = within(display.max_size);
         let entry = Arc::new(entry);
-        GameApp { entry, host, saves, shares, measured, needs_devices }
+        let convert = self.convert.clone();
+        GameApp { entry, host, saves, shares, measured, needs_devices, convert }
     }
 
     fn common(&self) -> &Common {

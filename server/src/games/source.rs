@@ -141,7 +141,7 @@ impl FrameSource for GameSource {
         }
         match answer {
             Ok(SourceEvent::Frame(frame))
-                if !self.drawn.shows(frame.captured_at, frame.damage != Damage::none()) =>
+                if !self.drawn.shows(frame.captured_at, has_changed(&frame.damage)) =>
             {
                 Ok(SourceEvent::Unchanged)
             }
@@ -171,6 +171,12 @@ impl FrameSource for GameSource {
         self.meter.pause();
         self.hosted.set_held(held);
     }
+}
+
+/// Whether something is known to have changed: what is converted elsewhere than the picture before is another picture, though
+/// nobody may have drawn anything.
+pub(super) fn has_changed(damage: &Damage) -> bool {
+    matches!(damage, Damage::Rects(rects) if !rects.is_empty())
 }
 
 impl Drop for GameSource {

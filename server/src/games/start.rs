@@ -10,7 +10,7 @@ use host::display::{Driver as _, Most, Screen, X11};
 use host::saves::State;
 use host::sound::SoundServer;
 use host::{Game, Host};
-use media::{Clock, Layout, Size, VoiceSink};
+use media::{Clock, Convert, Layout, Size, VoiceSink};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -141,6 +141,8 @@ pub(super) struct Played<'a> {
     pub(super) told: Arc<Told>,
     pub(super) drawn: Drawn,
     pub(super) meter: Meter,
+    /// What converts its pictures, where the processor does not.
+    pub(super) convert: Option<Box<dyn Convert>>,
 }
 
 /// Joins a game to its session. `launch` is called when everything is there that a game needs.
@@ -153,13 +155,13 @@ pub(super) fn play(
     launch: impl FnOnce(&dyn Game, Program),
 ) -> Result<Running, String> {
     let Begun { hosted, mut display, written, sound, taken, rumble, prefers_text, listens } = begun;
-    let Played { video, booking, layout, clock, keep, share, told, drawn, meter } = played;
+    let Played { video, booking, layout, clock, keep, share, told, drawn, meter, convert } = played;
     // Many games look only once.
     sound.set_layout(layout);
     // What was started ahead may have room for more.
     display.set_most(most(booking.clone(), video.size));
-    let inner =
-        display.source(video.rate, clock.clone(), None).map_err(|error| error.to_string())?;
+    let inner = display.source(video.rate, clock.clone(), convert);
+    let inner = inner.map_err(|error| error.to_string())?;
     let input = display.input(clock.now()).map_err(|error| error.to_string())?;
     let input = GameInput { display: input, taken, prefers_text };
     let keep = keep.map(|(keep, state)| {
@@ -209,6 +211,7 @@ pub(super) fn start(
     clock: &Arc<dyn Clock>,
     start: &Start,
     meter: Meter,
+    convert: Option<Box<dyn Convert>>,
 ) -> Result<Running, String> {
     let step = |step| {
         start.step.send_replace(Some(step));
@@ -224,7 +227,7 @@ pub(super) fn start(
     _ = start.told.attempts.set(begun.hosted.game().attempts().clone());
     let (share, told) = (start.share.clone(), start.told.clone());
     let (layout, booking) = (start.layout, start.booking.clone());
-    let played = Played { video, booking, layout, clock, keep, share, told, drawn, meter };
+    let played = Played { video, booking, layout, clock, keep, share, told, drawn, meter, convert };
     play(begun, played, |game, program| {
         game.launch(program);
         step(StartStep::Picture);

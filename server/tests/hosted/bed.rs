@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::http::Method;
-use nearlight::config::Config;
+use nearlight::config::{Config, GameConvert};
 use nearlight::encoders::Probing;
 use nearlight::games::{self, Library};
 use nearlight::node::Node;
 use nearlight::serve::Server;
+use render::device::{GpuOptions, GpuPool};
 use serde_json::{Value, json};
 
 use crate::common::{Bent, Session, ask, config, create_with};
@@ -60,6 +61,8 @@ pub struct Bed {
     pub state: tempfile::TempDir,
     pub run: tempfile::TempDir,
     pub games: tempfile::TempDir,
+    /// What converts pictures, where `games.convert` is `gpu`.
+    pub gpu: Option<Arc<GpuPool>>,
 }
 
 /// Users that games run as pass through it.
@@ -114,13 +117,20 @@ pub async fn bed(overrides: &[&str], games: &[Game], prepare: impl FnOnce(&Path)
     }
     let clock = Bent::new();
     let of_node = clock.clone();
+    let open_gpu = || GpuPool::open(GpuOptions::default()).expect("tests need a Vulkan device");
+    let gpu = (config.games.convert == GameConvert::Gpu).then(|| Arc::new(open_gpu()));
+    let of_games = gpu.clone();
     let open = move |config: Config| {
         let library = Library::new(&config);
+        let library = match of_games {
+            Some(gpu) => library.with_gpu(gpu),
+            None => library,
+        };
         let node = Node::with_games(config, library, Probing::in_process());
         node.map(|node| of_node.lead(node))
     };
     let server = Server::bind_with(config, open).await.unwrap();
-    Some(Bed { server, clock, state, run, games: folder })
+    Some(Bed { server, clock, state, run, games: folder, gpu })
 }
 
 impl Bed {

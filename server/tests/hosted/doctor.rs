@@ -69,6 +69,7 @@ fn the_doctor_says_of_hosting_what_is_there_and_why_not() {
     let pads = row("gamepads, pens (uinput)");
     assert!(pads.contains("games.devices") && !pads.starts_with("ok"), "{pads}");
     assert!(row("DualSense (uhid)").starts_with("only beside gamepads"), "{pads}");
+    assert!(row("pictures converted").starts_with("on "), "{}", row("pictures converted"));
     // Entries, each by its id.
     assert_eq!(row("plays"), "ok");
     let absent = row("absent");
@@ -77,7 +78,8 @@ fn the_doctor_says_of_hosting_what_is_there_and_why_not() {
     assert!(broken.contains("broken/game.toml: ") && broken.contains("colour"), "{broken}");
     assert_eq!(row("started ahead"), "ok, 2 plays, 4 in all at most");
 
-    let row = with(&["games.max_warm=0"]);
+    let row = with(&["games.max_warm=0", "games.convert=cpu"]);
+    assert_eq!(row("pictures converted"), "on the processor: games.convert is cpu");
     assert_eq!(row("graphics for games"), "none: games.gpu names no device nodes");
     assert_eq!(row("graphics memory"), "none");
     assert_eq!(row("started ahead"), "none of 2 plays: games.max_warm is 0");

@@ -16,6 +16,7 @@ mod away;
 mod bed;
 #[path = "../common/mod.rs"]
 mod common;
+mod converted;
 mod doctor;
 mod ends;
 #[path = "../player/mod.rs"]
