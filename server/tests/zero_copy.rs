@@ -22,12 +22,13 @@ use encoder::{
     BlockingEncoder, Command, EncoderSettings, EncoderWorker, WorkerConfig, WorkerEvent,
 };
 use media::{
-    AccessUnit, Bitrate, EncodeOptions, Frame, FrameId, FrameImage, FrameRate, FrameRequest,
-    FrameSource as _, MediaTime, PictureKind, SharedMemory, Size, SourceError, SourceEvent,
-    StageTimes, TrackId, UnitKind,
+    AccessUnit, Bitrate, ColorDescription, Damage, EncodeOptions, Frame, FrameId, FrameImage,
+    FrameRate, FrameRequest, FrameSource as _, MediaTime, PictureKind, Rect, Room, SharedMemory,
+    Size, SourceError, SourceEvent, StageTimes, TrackId, UnitKind, View, Views,
 };
 use nearlight::clock::MonotonicClock;
 use openh264::decoder::Decoder;
+use render::captured::CaptureStage;
 use render::device::{GpuOptions, GpuPool};
 use render::draw::RenderSettings;
 use render::scene::{LoadLimits, load_scene_bytes};
@@ -330,6 +331,55 @@ fn ten_bits_are_coded_where_they_were_drawn() {
     }
     digests.dedup();
     assert_eq!(digests.len(), FRAMES as usize, "no two that follow are the same");
+    drop(stream);
+    set.rig.assert_clean();
+    assert_eq!(set.pool.current().errors(), (0, None));
+}
+
+#[test]
+fn what_was_captured_is_coded_where_it_was_converted() {
+    const BAND: u32 = 16;
+    let set = Set::new();
+    let mut stream = set.stream();
+    let [mut shared, mut read_back] =
+        [false, true].map(|always| CaptureStage::new(set.pool.clone(), always).open().unwrap());
+    let mut bgrx = vec![0; SIZE.pixels() as usize * 4];
+    let frames = SIZE.height / BAND;
+    // A display that is drawn from the top, band by band.
+    for number in 0..frames {
+        let band = Rect { x: 0, y: number * BAND, width: SIZE.width, height: BAND };
+        let row = SIZE.width as usize * 4;
+        for pixels in bgrx[band.y as usize * row..][..BAND as usize * row].chunks_mut(row) {
+            for (x, pixel) in pixels.chunks_mut(4).enumerate() {
+                pixel.copy_from_slice(&[(x / 2) as u8, (number * 20) as u8, 90, 0]);
+            }
+        }
+        let mut damage = Damage::none();
+        damage.add(band);
+        assert_eq!(read_back.begin(SIZE, false), Ok(Room::Free));
+        let mut wanted = read_back.convert(&bgrx, &damage).unwrap();
+        finish(&mut *wanted);
+        let wanted = mapped(&*wanted);
+        assert_eq!(shared.begin(SIZE, stream.worker.wants_shared()), Ok(Room::Free));
+        let image = shared.convert(&bgrx, &damage).unwrap();
+        let at = MediaTime::from_millis(1_000 + u64::from(number) * 50 / 3);
+        let unit = stream.code(Frame {
+            id: FrameId(number.into()),
+            captured_at: at,
+            views: Views::from_elem(View::screen(SIZE), 1),
+            damage,
+            color: ColorDescription::BT709_LIMITED,
+            depth: None,
+            last_input: None,
+            stages: StageTimes::captured(at),
+            image,
+        });
+        assert_eq!(unit.kind == UnitKind::Key, number == 0);
+        stream.assert_shows(&unit, &wanted);
+    }
+    set.assert_no_copies(set.rig.calls("nvEncRegisterResource").len());
+    assert_eq!(set.rig.calls("nvEncMapInputResource").len(), frames as usize);
+    assert!(matches!(stream.events.all()[..], [WorkerEvent::Opened(_)]));
     drop(stream);
     set.rig.assert_clean();
     assert_eq!(set.pool.current().errors(), (0, None));
