@@ -12,7 +12,7 @@ use render::captured::CaptureStage;
 use render::device::{GpuOptions, GpuPool};
 use testkit::FakeClock;
 
-use crate::capture::{Chance, LONG, ask, check, open, rect, sample};
+use crate::capture::{Chance, LONG, ask, check, keep_contract, open, rect, sample};
 use crate::client::Client;
 use crate::server::{self, Server};
 
@@ -112,6 +112,13 @@ fn a_device_makes_the_pictures_that_the_processor_makes() {
     }
     assert!(compared > 500_000, "{compared} samples of chroma were compared");
     assert_eq!(pool.current().errors(), (0, None));
+}
+
+#[test]
+fn a_display_that_a_device_converts_keeps_the_contract_of_sources() {
+    let Some(server) = server::start(128, 96) else { return };
+    let client = Client::open(&server, 128, 96);
+    keep_contract(on_device(&server, &pool()), client);
 }
 
 #[test]
