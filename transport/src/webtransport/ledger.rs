@@ -121,10 +121,12 @@ impl Ledger {
             let Some(index) = state.flights.iter().position(waits) else { return };
             let more = state.flights.len() > index + 1;
             let Some(flight) = state.flights.get_mut(index) else { return };
-            if flight.stages.get(Mark::Paced).is_none() {
+            let Some(paced) = flight.stages.get(Mark::Paced) else {
                 // Nothing of it was handed over: that was an acknowledgement of ours, or the like.
                 return;
-            }
+            };
+            // So it was where the frame came while this thread was on its way here.
+            let at = at.max(paced);
             flight.stages.mark(Mark::FirstSent, at);
             let part = data.min(flight.left);
             flight.left -= part;
@@ -257,6 +259,19 @@ mod tests {
         assert_eq!(took(&ledger, 1_200, 1, ms(2)), []);
         ledger.mark(1, Mark::Paced, ms(3));
         assert_eq!(took(&ledger, 60, 1, ms(4)), [(1, 60)]);
+    }
+
+    /// The kernel took something else, and a frame was handed over before that is told here.
+    #[test]
+    fn no_frame_is_sent_before_it_was_handed_over() {
+        let ledger = Ledger::default();
+        begin(&ledger, 5, 30);
+        let mut told = None;
+        ledger.socket_took(60, 1, ms(4), |event| told = Some(event));
+        let Some(TransportEvent::FrameSent { stages, .. }) = told else { panic!("{told:?}") };
+        for mark in [Mark::FirstSent, Mark::LastSent] {
+            assert_eq!(stages.get(mark), Some(ms(5)), "{mark:?}");
+        }
     }
 
     #[test]
