@@ -38,7 +38,7 @@ async fn clients_that_never_ask_are_cut_off_and_hold_no_place() {
     });
     let quic = quic_client::quic(&node.certificates.hashes());
     let address = node.endpoint.local_addr().unwrap();
-    for _ in 0..2 {
+    for failed in [2, 4] {
         let mut stuck = Vec::new();
         for _ in 0..2 {
             let connection = quic.connect(address, "localhost").unwrap().await.unwrap();
@@ -50,8 +50,9 @@ async fn clients_that_never_ask_are_cut_off_and_hold_no_place() {
         // With their streams open: only the endpoint can have ended them.
         holds(|| node.endpoint.open_connections() == 0).await;
         drop(stuck);
+        // Each is counted after it was cut off.
+        holds(|| node.endpoint.counts().failed == failed).await;
     }
-    assert_eq!(node.endpoint.counts().failed, 4);
     node.connect(&Manners::default(), connection_config()).await;
 }
 
@@ -62,9 +63,10 @@ async fn a_client_that_comes_from_another_address_is_paced_and_reported_as_befor
     relay.moved.store(true, Ordering::Relaxed);
     let mut sink = transport.video_sink(TrackId(0));
     let (mut acked, mut lately, mut n) = (0, 0, 0);
-    // What is acknowledged there is counted on.
+    // What is acknowledged there is counted on. So many frames that what QUIC sends twice to a client that stands still is
+    // little beside them.
     let counting = async {
-        while transport.remote_address().ip() == before || lately < 100_000 {
+        while transport.remote_address().ip() == before || lately < 300_000 {
             sink.send(unit(n, MediaTime::from_millis(n), body(n, 10_000))).unwrap();
             n += 1;
             let (header, _) = client.frame().await;
