@@ -126,7 +126,7 @@ mod tests {
     fn next(running: &mut Running, millis: u64) -> SourceEvent {
         let at = MediaTime::from_millis(millis);
         // Never waited for in full: a pushed picture comes when its thread has run.
-        let (id, within) = (FrameId(0), Duration::from_secs(30));
+        let (id, within) = (FrameId(0), Duration::from_secs(60));
         running
             .source
             .next(&FrameRequest {

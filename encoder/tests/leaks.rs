@@ -57,7 +57,7 @@ fn a_hundred_encoders_leave_nothing_behind() {
     }
     // A joined thread may stay listed for a moment.
     let start = Instant::now();
-    while entries("/proc/self/task") > threads && start.elapsed() < Duration::from_secs(30) {
+    while entries("/proc/self/task") > threads && start.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert!(entries("/proc/self/task") <= threads);

@@ -20,7 +20,7 @@ fn scenario(change: impl FnOnce(&mut LinkConfig)) -> Scenario {
 fn socket() -> UdpSocket {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     // How long real sockets may take before a test fails.
-    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     socket
 }
 
