@@ -15,7 +15,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use common::{Bed, LONG, bed, ended, eventually, shell, spec, until};
+use common::{Bed, LONG, bed, ended, eventually, shell, spec, suspend, until};
 use nearlight_host::Game as _;
 use nearlight_host::confine::cgroup::Tree;
 use nearlight_host::confine::{Mark, Network, Phase, processes};
@@ -137,8 +137,7 @@ fn one(bed: &Bed, number: u32) -> BTreeSet<String> {
         2 => {
             sandbox.launch(shell("echo x > /dev/shm/x; ipcmk -M 4096; exec sleep 100000"));
             until(&sandbox, &Phase::Running);
-            sandbox.suspend();
-            until(&sandbox, &Phase::Suspended);
+            suspend(&sandbox);
             sandbox.stop();
         }
         3 => {

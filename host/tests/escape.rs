@@ -20,7 +20,7 @@ use std::process::Command;
 use std::sync::Mutex;
 
 use common::{
-    Bed, LONG, bed, bed_with, ended, eventually, in_home, must_run, said, shell, spec, until,
+    Bed, bed, bed_with, ended, eventually, in_home, must_run, said, shell, spec, suspend, until,
 };
 use nearlight_host::confine::{Attempt, Bind, Exit, How, Phase, Program, Sandbox, Server, Spec};
 use nearlight_host::{Game as _, Host as _};
@@ -476,9 +476,7 @@ fn a_game_that_tries_without_end_can_be_halted_and_ended() {
     let tried = || sandbox.attempts().count(Attempt::Processes);
     // More than are answered in a second, so that some wait.
     let many = eventually("attempts", || (tried() > 250).then(tried));
-    sandbox.suspend();
-    let halted = sandbox.wait_obeyed(LONG, &|phase| *phase == Phase::Suspended);
-    assert_eq!(halted, Phase::Suspended);
+    suspend(&sandbox);
     sandbox.resume();
     eventually("more attempts", || (tried() > many + 250).then_some(()));
     sandbox.stop();

@@ -14,7 +14,9 @@ use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use common::{bed, bed_with, ended, eventually, in_home, must_run, said, shell, spec, until};
+use common::{
+    bed, bed_with, ended, eventually, in_home, must_run, said, shell, spec, suspend, until,
+};
 use media::audio::CHANNELS;
 use media::input::TouchPhase;
 use media::{AudioSource as _, InputEvent, InputSeq, MediaTime, SequencedInput, TakenAs};
@@ -168,8 +170,7 @@ fn a_game_that_is_asked_to_end_can_put_things_in_order() {
         let sandbox = bed.play(&spec("asked"), shell(script));
         said(&sandbox, "ready");
         if suspended {
-            sandbox.suspend();
-            until(&sandbox, &Phase::Suspended);
+            suspend(&sandbox);
         }
         sandbox.stop();
         assert_eq!(ended(&sandbox), End { how: How::Stopped, gone: true });
@@ -195,8 +196,7 @@ fn a_suspended_game_stands_still_and_goes_on() {
         for _ in 0..3 {
             grows(length());
             let told_before = told();
-            sandbox.suspend();
-            until(&sandbox, &Phase::Suspended);
+            suspend(&sandbox);
             let before = length();
             // However long this is, nothing may be written in it.
             std::thread::sleep(std::time::Duration::from_millis(100));
@@ -209,8 +209,7 @@ fn a_suspended_game_stands_still_and_goes_on() {
             until(&sandbox, &Phase::Running);
             grows(before);
         }
-        sandbox.suspend();
-        until(&sandbox, &Phase::Suspended);
+        suspend(&sandbox);
         sandbox.kill();
         assert_eq!(ended(&sandbox), End { how: How::Killed, gone: true });
     }

@@ -148,6 +148,19 @@ pub fn said(sandbox: &Sandbox, line: &str) {
     eventually(line, || sandbox.said().iter().any(|said| said == line).then_some(()));
 }
 
+/// Halts the game. Where the machine is too busy to halt all of it in time, it is let go whole, and is to be halted again.
+pub fn suspend(sandbox: &Sandbox) {
+    eventually("it stands still", || {
+        sandbox.suspend();
+        let is_either = |phase: &Phase| matches!(phase, Phase::Suspended | Phase::Running);
+        match sandbox.wait_obeyed(LONG, &is_either) {
+            Phase::Suspended => Some(()),
+            Phase::Running => None,
+            other => panic!("{other:?} {:?} {:?}", sandbox.said(), sandbox.said_around()),
+        }
+    });
+}
+
 /// A file of the player's home.
 pub fn in_home(sandbox: &Sandbox, name: &str) -> Option<Vec<u8>> {
     use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
