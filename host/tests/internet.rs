@@ -311,7 +311,6 @@ fn without_passt_a_game_that_wants_the_internet_is_refused_with_the_reason() {
 
 #[test]
 fn a_way_out_that_cannot_be_made_is_the_reason_why_a_game_does_not_start() {
-    use std::os::unix::fs::PermissionsExt as _;
     // Found, and then it is another one.
     let folder = tempfile::tempdir().unwrap();
     common::open_to_all(folder.path());
@@ -322,8 +321,7 @@ fn a_way_out_that_cannot_be_made_is_the_reason_why_a_game_does_not_start() {
         println!("left out: {reason}");
         return;
     }
-    std::fs::write(&passt, "#!/bin/sh\necho no way >&2\nexit 1\n").unwrap();
-    std::fs::set_permissions(&passt, std::fs::Permissions::from_mode(0o755)).unwrap();
+    common::script(&passt, "echo no way >&2; exit 1");
     let mut with = spec("dark");
     with.network = Network::Internet;
     let end = ended(&bed.start(&with));

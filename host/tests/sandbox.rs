@@ -312,9 +312,7 @@ fn displays_that_do_not_come_up_are_told_apart() {
     common::open_to_all(folder.path());
     let server = |script: &str| {
         let path = folder.path().join("server");
-        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-            .unwrap();
+        common::script(&path, script);
         path
     };
     type Judge = fn(&How) -> bool;

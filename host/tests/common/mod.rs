@@ -161,6 +161,15 @@ pub fn suspend(sandbox: &Sandbox) {
     });
 }
 
+/// Writes a script that can be run at once. Another process writes it: what this one has open to be written, a process that
+/// another test is just starting has open, too, and nobody can run it meanwhile.
+pub fn script(path: &Path, lines: &str) {
+    let write = "rm -f \"$0\" && printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 755 \"$0\"";
+    let mut shell = std::process::Command::new("/bin/sh");
+    let written = shell.args(["-c", write]).arg(path).arg(lines).status().unwrap();
+    assert!(written.success(), "{written}");
+}
+
 /// A file of the player's home.
 pub fn in_home(sandbox: &Sandbox, name: &str) -> Option<Vec<u8>> {
     use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
