@@ -1,10 +1,12 @@
 //! A real X server of a test's own.
 
 use std::io::Read;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use media::Size;
 use nearlight_host::confine::xorg;
@@ -61,6 +63,17 @@ fn skip(why: &str) -> Option<Server> {
     None
 }
 
+/// Which hundred of numbers this process has, and what keeps it from others: a name that one alone can have.
+static HUNDRED: LazyLock<(u32, UnixListener)> = LazyLock::new(|| {
+    let own = |hundred: u32| {
+        let name = format!("nearlight-test-displays-{hundred}");
+        let name = SocketAddr::from_abstract_name(name).unwrap();
+        Some((hundred, UnixListener::bind_addr(&name).ok()?))
+    };
+    let first = std::process::id();
+    (0..500).map(|next| (first + next) % 500).find_map(own).unwrap()
+});
+
 fn start_program(
     program: &Path,
     arguments: &[String],
@@ -70,7 +83,7 @@ fn start_program(
     std::fs::write(&authority, COOKIE.authority(0)).unwrap();
     // A number that no test beside this one has, so that what a killed server leaves can be taken away.
     static STARTED: AtomicU32 = AtomicU32::new(0);
-    let number = 1_000 + std::process::id() % 500 * 100 + STARTED.fetch_add(1, Ordering::Relaxed);
+    let number = 1_000 + HUNDRED.0 * 100 + STARTED.fetch_add(1, Ordering::Relaxed);
     // It writes the number to its standard output once it takes connections.
     let child = Command::new(program)
         .arg(format!(":{number}"))
