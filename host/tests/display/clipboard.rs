@@ -336,17 +336,20 @@ fn programs_that_do_not_hand_over_are_given_up() {
     let (clipboard, told) = open(&display, limits);
     // Of the one that is there.
     told.recv_timeout(PATIENT).unwrap();
+    // Where the clipboard was late, what was given up before may still be asked for.
+    let taken =
+        || (0..).map(|_| clipboard.take()).find(|taken| *taken != Err(ClipError::Busy)).unwrap();
     for hands in [Hands::Silent, Hands::Announces(10)] {
         let _asked = Program::start(&server).serve(UTF8, b"mine".to_vec(), hands);
         told.recv_timeout(PATIENT).unwrap();
         let began = Instant::now();
-        assert_eq!(clipboard.take(), Err(ClipError::Silent));
+        assert_eq!(taken(), Err(ClipError::Silent));
         assert!(began.elapsed() < PATIENT);
     }
     // One that never ends is cut off where it is too much.
     Program::start(&server).serve(UTF8, vec![b'a'; 100_000], Hands::Endless);
     told.recv_timeout(PATIENT).unwrap();
-    let error = clipboard.take().unwrap_err();
+    let error = taken().unwrap_err();
     assert!(matches!(error, ClipError::TooLarge { .. } | ClipError::Silent), "{error}");
     // And the next one is served.
     let (patient, _) = open(&display, LIMITS);

@@ -8,7 +8,7 @@ use media::{
 use testkit::FakeClock;
 use x11rb::protocol::xproto::ConnectionExt as _;
 
-use crate::capture::{Chance, ask, check, cursor, frame, open, rect, settle};
+use crate::capture::{Chance, LONG, ask, check, cursor, frame, open, rect, settle};
 use crate::client::Client;
 use crate::input::{inject, moved};
 use crate::server;
@@ -143,7 +143,7 @@ fn a_display_of_another_size_is_shown_whole_until_smaller_pictures_are_asked_for
     frame(&mut source);
     display.set_size(WHOLE, 96).unwrap();
     let resized = loop {
-        match ask(&mut source, Duration::from_secs(20), false).unwrap() {
+        match ask(&mut source, LONG, false).unwrap() {
             SourceEvent::Resized(size) => break size,
             SourceEvent::Frame(_) | SourceEvent::Cursor(_) => {}
             other => panic!("another size was due, not {other:?}"),
