@@ -1,7 +1,7 @@
 //! What a player does is what the game is told.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use media::input::{PointerButton, TouchPhase};
 use media::{
@@ -15,6 +15,9 @@ use x11rb::protocol::xproto::ConnectionExt as _;
 
 use crate::client::Client;
 use crate::server::{self, Server};
+
+/// How long a server may take to hear the last of an input.
+const FAREWELL: Duration = Duration::from_millis(250);
 
 fn open(server: &Server) -> XInput {
     server.connect().input(MediaTime::ZERO).unwrap()
@@ -184,12 +187,22 @@ fn a_pen_is_the_pointer_with_two_buttons_and_it_is_said_what_is_lost() {
 
 #[test]
 fn any_text_arrives_and_keys_have_their_symbols_back() {
-    let Some(server) = server::start(64, 48) else { return };
-    let client = Client::open(&server, 64, 48);
+    loop {
+        let Some(server) = server::start(64, 48) else { return };
+        if text_arrives(&server) {
+            return;
+        }
+    }
+}
+
+/// Types. Yields whether the server heard in time that this is over: one that did not has dropped what gives keys their
+/// symbols back.
+fn text_arrives(server: &Server) -> bool {
+    let client = Client::open(server, 64, 48);
     let mapping = || client.x.get_keyboard_mapping(8, 248).unwrap().reply().unwrap().keysyms;
     let symbols = |key: u8| client.x.get_keyboard_mapping(key, 1).unwrap().reply().unwrap().keysyms;
     let before = mapping();
-    let mut input = open(&server);
+    let mut input = open(server);
     // All of it is sent before the game looks at any: no two characters share a key.
     let long = "The quick brown fox jumps over 漢字かなäß";
     for text in ["äß漢", long, "zz"] {
@@ -204,15 +217,19 @@ fn any_text_arrives_and_keys_have_their_symbols_back() {
         };
         assert_eq!(symbols(down.0)[..2], [expected; 2], "{character}");
     }
+    let began = Instant::now();
     drop(input);
+    let is_heard = began.elapsed() < FAREWELL;
     // The connection is closed once the server has done everything that came before.
-    open(&server);
+    open(server);
     let keys = before.len() / 248;
     let first = |mapping: Vec<u32>| {
         mapping.chunks(mapping.len() / 248).map(|key| key[0]).collect::<Vec<_>>()
     };
     assert!(keys > 0);
-    assert_eq!(first(mapping()), first(before));
+    let (now, before) = (first(mapping()), first(before));
+    assert!(now == before || !is_heard, "{now:x?} and not {before:x?}");
+    is_heard
 }
 
 #[test]
@@ -252,10 +269,16 @@ fn what_a_busy_server_does_not_take_at_once_it_is_told_later() {
     let client = Client::open(&server, 64, 48);
     let mut input = open(&server);
     server.signal(Signal::STOP);
-    // More than its socket holds, and less than is kept.
-    let pressed = |at: u16| key(0x04 + at / 2 % 26, at.is_multiple_of(2));
-    (0..1_000).for_each(|at| inject(&mut input, pressed(at)));
-    assert!(input.catch_up(MediaTime::ZERO).is_some(), "all of it fits into a socket");
+    let pressed = |at: u32| key((0x04 + at / 2 % 26) as u16, at.is_multiple_of(2));
+    // As much as its socket holds, and then half of what is kept.
+    let mut held = 0;
+    while input.catch_up(MediaTime::ZERO).is_none() {
+        assert!(held < 1_000_000, "all of it fits into a socket");
+        inject(&mut input, pressed(held));
+        held += 1;
+    }
+    let all = held.next_multiple_of(2) + 500;
+    (held..all).for_each(|at| inject(&mut input, pressed(at)));
     // Where the pointer goes on moving, it is where it went last.
     (0..5_000).for_each(|x| inject(&mut input, InputEvent::PointerAbsolute { x, y: 0 }));
     (0..5_000).for_each(|x| {
@@ -263,14 +286,10 @@ fn what_a_busy_server_does_not_take_at_once_it_is_told_later() {
     });
     server.signal(Signal::CONT);
     catch_up(&mut input);
-    for at in 0..1_000 {
+    for at in 0..all {
         let (number, is_down) = next(&client);
         let code = symbol(&client, number);
-        assert_eq!(
-            (code, is_down),
-            (0x61 + u32::from(at / 2 % 26_u16), at.is_multiple_of(2)),
-            "{at}"
-        );
+        assert_eq!((code, is_down), (0x61 + at / 2 % 26, at.is_multiple_of(2)), "{at}");
     }
     assert_eq!(input.dropped().load(Ordering::Relaxed), 0);
     // Nobody is asked to go on with anything then.
