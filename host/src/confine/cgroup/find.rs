@@ -196,7 +196,10 @@ mod tests {
         let group = all_in(&base, &Mark::own().unwrap()).make("version-two", &none).unwrap();
         let mut child = std::process::Command::new("/bin/sleep").arg("100000").spawn().unwrap();
         fs::write(group.folder().join("cgroup.procs"), child.id().to_string()).unwrap();
-        group.freeze().unwrap();
+        // It may take longer to begin, and so to be halted, than is waited for.
+        while let Err(error) = group.freeze() {
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
+        }
         group.kill().unwrap();
         let status = child.wait().unwrap();
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));

@@ -257,6 +257,12 @@ mod tests {
         read
     }
 
+    /// Writes it once there is room for it.
+    fn write(fd: &OwnedFd, bytes: &[u8]) {
+        poll(&mut [PollFd::new(fd, PollFlags::OUT)], None).unwrap();
+        assert_eq!(rustix::io::write(fd, bytes).unwrap(), bytes.len());
+    }
+
     #[test]
     fn frames_arrive_whole_however_the_stream_is_cut() {
         let (game, net, thread) = relay();
@@ -266,7 +272,7 @@ mod tests {
             .flat_map(|frame| [(frame.len() as u32).to_be_bytes().to_vec(), frame.clone()].concat())
             .collect();
         for piece in stream.chunks(7) {
-            rustix::io::write(&net, piece).unwrap();
+            write(&net, piece);
         }
         assert_eq!((read(&game, 60), read(&game, 1_500)), (one, two));
         drop(net);
