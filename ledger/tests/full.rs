@@ -7,7 +7,7 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use common::Chain;
 use nearlight_ledger::{Ledger, LedgerError, Options};
@@ -74,6 +74,14 @@ fn check(command: &mut Command, folder: &Path, expected: &str) {
 #[test]
 fn a_full_disk_is_said_and_leaves_what_was_durable() {
     let folder = tempfile::tempdir().unwrap();
+    // A disk of its own takes a bubblewrap that works here.
+    let works = Command::new("bwrap").args(["--dev-bind", "/", "/", "true"]).status();
+    if !works.as_ref().is_ok_and(ExitStatus::success) {
+        let must = std::env::var_os("NEARLIGHT_HOST").is_some_and(|value| value == "1");
+        assert!(!must, "NEARLIGHT_HOST is set, and bubblewrap does not work: {works:?}");
+        println!("left out: bubblewrap does not work: {works:?}");
+        return;
+    }
     let mut bubblewrap = Command::new("bwrap");
     bubblewrap.args(["--dev-bind", "/", "/", "--size", "1000000", "--tmpfs"]).arg(folder.path());
     check(&mut bubblewrap, folder.path(), "error DiskFull");
