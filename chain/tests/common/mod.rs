@@ -55,7 +55,7 @@ pub fn options<A: AsRef<str>>(chain: &Devchain, addresses: &[A]) -> Options {
         probe: Duration::from_millis(100),
         resend: Duration::from_millis(200),
         pause: Duration::from_millis(50),
-        patience: Duration::from_secs(20),
+        patience: Duration::from_secs(60),
         ..Options::new(addresses.iter().map(|address| address.as_ref().to_owned()))
     }
 }

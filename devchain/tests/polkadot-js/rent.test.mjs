@@ -13,13 +13,15 @@ const BINARY = process.env.NEARLIGHT_DEVCHAIN;
 assert.ok(BINARY, "NEARLIGHT_DEVCHAIN names the program");
 
 const DBC = 10n ** 15n;
+/** Thousands of blocks are one answer, and a busy machine takes more for them than the minute that the client gives it. */
+const PATIENCE_MS = 600_000;
 
 /** Starts a chain; yields what its first line says, a client, and the end of both. */
 async function start(...args) {
   const child = spawn(BINARY, ["--listen", "127.0.0.1:0", ...args], { stdio: ["ignore", "pipe", "inherit"] });
   const [line] = await once(createInterface(child.stdout), "line");
   const first = JSON.parse(line);
-  const provider = new WsProvider(first.url);
+  const provider = new WsProvider(first.url, undefined, undefined, PATIENCE_MS);
   const api = await ApiPromise.create({ provider, noInitWarn: true });
   const stop = async () => {
     await api.disconnect();
