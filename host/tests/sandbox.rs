@@ -65,7 +65,8 @@ fn a_game_runs_and_its_end_is_told() {
     let folder = sandbox.folder().to_owned();
     assert!(!folder.exists());
     drop(sandbox);
-    let told: Vec<Phase> = phases.into_iter().collect();
+    // The display may be there before the game is launched.
+    let told: Vec<Phase> = phases.into_iter().filter(|phase| *phase != Phase::Waiting).collect();
     let expected = [
         Phase::Starting(Step::Sandbox),
         Phase::Starting(Step::Display),
