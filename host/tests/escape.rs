@@ -429,6 +429,8 @@ fn neighbour(host: &Host) -> Sandbox {
                   ipcmk -M 54321 >&2 && echo ready; exec sleep 100000";
     let sandbox = host.bed.play(&host.spec("neighbour"), shell(script));
     said(&sandbox, "ready");
+    // What it says may be heard before it is heard that it runs.
+    until(&sandbox, &Phase::Running);
     sandbox
 }
 
