@@ -20,7 +20,7 @@ use encoder::InProcess;
 use nearlight::encoders::Probing;
 use nearlight::node::Node;
 use player::client::Client;
-use player::{ended, first_size, join, next_size, said, state, touch};
+use player::{ended, first_size, join, lives, next_size, said, touch};
 use serde_json::{Value, json};
 
 const HARDWARE: &str = "nvenc-h264";
@@ -57,7 +57,7 @@ async fn greeting(client: &mut Client, so: impl Fn(&Value) -> bool) -> Value {
 }
 
 async fn end(node: &Arc<Node>, session: &Session, client: &mut Client) {
-    assert_eq!(state(node, session).await, "live");
+    lives(node, session).await;
     touch(client).await;
     assert_eq!(ended(node, session).await, "The programme came to its end.");
     node.shut_down(common::PATIENCE).await;

@@ -31,7 +31,7 @@ use coding::decode;
 use coding::gpu::{Rig, SIZE};
 use common::{Session, ask, create, create_with, node, serve, until};
 use encoder::h264::{NalKind, nals};
-use frames::{Ordered, first_unit};
+use frames::{Ordered, first_unit, next_unit};
 use media::webtransport::AudioDatagram;
 use media::{Codec, DataChannel, InputEvent, InputSeq, KeyCode, SequencedInput};
 use nearlight::encoders::Probing;
@@ -172,6 +172,14 @@ async fn shown(node: &Arc<Node>, session: &Session) -> Value {
     reply.json()
 }
 
+/// Waits until a session is live: it is suspended for a moment when its client, or the node, has stood still for long.
+async fn lives(node: &Arc<Node>, session: &Session) {
+    until("a session that is live", async || {
+        (shown(node, session).await["state"] == "live").then_some(())
+    })
+    .await;
+}
+
 async fn viewers(node: &Arc<Node>, session: &Session) -> Vec<Value> {
     let reply = session.ask(Method::GET, "/viewers").bearer(&session.token).of(node).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
@@ -296,17 +304,19 @@ async fn slices_that_leave_one_by_one_are_whole_frames_for_everybody() {
     let session = create_with(&json!({"app": "pattern", "video": video})).of(node).await.session();
     let mut eyes = [(); 3].map(|()| Eyes::new());
     let mut player = play(node, &session).await;
-    let (unit, asked) = first_unit(&mut player).await;
+    let (unit, mut asked) = first_unit(&mut player).await;
     eyes[0].see(&unit);
-    let began = Instant::now();
+    let (began, gaps) = (Instant::now(), player.gaps);
     let (_, text) = invite(node, &session, json!({"role": "spectator"})).await;
     let all = [join(node, &text).await, join(node, &text).await];
     let mut first = all[0].watch(node).await;
     let second = all[1].watch_by_webtransport(0).await;
     eyes[1].see(&first_unit(&mut first).await.0);
     for _ in 0..20 {
-        eyes[0].see(&player.frame().await.2);
-        eyes[1].see(&first.frame().await.2);
+        let (unit, again) = next_unit(&mut player).await;
+        eyes[0].see(&unit);
+        asked += again;
+        eyes[1].see(&next_unit(&mut first).await.0);
     }
     let (mut ordered, mut came, mut seen) = (Ordered::default(), 0, 0);
     while seen < 20 {
@@ -320,12 +330,13 @@ async fn slices_that_leave_one_by_one_are_whole_frames_for_everybody() {
         assert!(came < 300, "{seen} of them can be decoded");
     }
     assert_eq!(eyes.each_ref().map(|eyes| eyes.keyframes >= 1), [true; 3]);
-    // Its own, and those for viewers: as they come, and where frames for them were given up.
+    // Its own, and those for viewers: as they come, and where frames for them were given up. One more for each two seconds in
+    // which it may have been silent, and each time that packets were lost.
     let for_viewers = counter(node, "viewer_keyframes_total");
     let most = began.elapsed().as_secs() / 2 + 1;
     assert!(for_viewers <= most, "{for_viewers} keyframes for viewers, of which {most} may be");
-    let keyframes = eyes[0].keyframes as u64;
-    assert!(keyframes <= 1 + asked + for_viewers, "{keyframes}, {for_viewers} for viewers");
+    let (keyframes, more) = (eyes[0].keyframes as u64, most - 1 + player.gaps - gaps);
+    assert!(keyframes <= 1 + asked + for_viewers + more, "{keyframes}, {for_viewers} for viewers");
     // Frames are counted, not parts.
     let seen = viewers(node, &session).await;
     let encoded = next_look(node, &session).await["encoded"].as_u64().unwrap();
@@ -578,17 +589,20 @@ async fn a_spectator_sees_what_goes_on_while_the_players_page_is_hidden() {
     let mut watching = spectator(node, &session).await.watch_by_webtransport(0).await;
     watching.open_control().await;
     address::begins(&watching).await;
-    // The player, who sees none of it, is sent none of it.
-    let sent = counter(node, "frames_sent_total");
-    for _ in 0..10 {
-        watching.frame().await;
-    }
-    assert_eq!(counter(node, "frames_sent_total"), sent);
-    assert_eq!(shown(node, &session).await["state"], "live");
+    // The player, who sees none of it, is sent none of it; what left before may be counted late.
+    until("pictures that the player is not sent", async || {
+        let sent = counter(node, "frames_sent_total");
+        for _ in 0..10 {
+            watching.frame().await;
+        }
+        (counter(node, "frames_sent_total") == sent).then_some(())
+    })
+    .await;
+    lives(node, &session).await;
     player.send(DataChannel::Control, br#"{"type":"visibility","visible":true}"#).await;
     // Of what was on its way before, nothing is a keyframe.
     until("a picture that begins anew", async || {
-        let (_, _, unit) = player.frame().await;
+        let (unit, _) = next_unit(&mut player).await;
         nals(&unit).any(|nal| nal.kind() == NalKind::IdrSlice).then_some(())
     })
     .await;
@@ -612,7 +626,7 @@ async fn a_hidden_player_who_takes_nothing_holds_nobody_up() {
     for _ in 0..60 {
         watching.frame().await;
     }
-    assert_eq!(shown(node, &session).await["state"], "live");
+    lives(node, &session).await;
     server.shut_down().await;
 }
 
@@ -675,7 +689,7 @@ async fn a_viewer_that_never_reads_is_passed_over_and_the_player_plays_on() {
     let asked = counter(node, "viewer_keyframes_total");
     let most = began.elapsed().as_secs() / 2 + 1;
     assert!(asked <= most, "{asked} keyframes for viewers, of which {most} may be");
-    assert_eq!(shown(node, &session).await["state"], "live");
+    lives(node, &session).await;
     drop(asleep);
     server.shut_down().await;
 }

@@ -20,8 +20,9 @@ pub async fn first_unit(client: &mut Client) -> (Bytes, u64) {
     let begins = |unit: &[u8]| nals(unit).any(|nal| nal.kind() == NalKind::Sps);
     let (mut passed, mut asked) = (0_usize, 0);
     loop {
+        let gaps = client.gaps;
         let (ssrc, _, unit) = client.frame().await;
-        if begins(&unit) {
+        if client.gaps == gaps && begins(&unit) {
             return (unit, asked);
         }
         if passed.is_multiple_of(PATIENCE) {
@@ -30,6 +31,14 @@ pub async fn first_unit(client: &mut Client) -> (Bytes, u64) {
         }
         passed += 1;
     }
+}
+
+/// The next unit, and how often this client had to ask for one that begins anew: where it stood still, its socket was
+/// full and lost packets.
+pub async fn next_unit(client: &mut Client) -> (Bytes, u64) {
+    let gaps = client.gaps;
+    let (_, _, unit) = client.frame().await;
+    if client.gaps == gaps { (unit, 0) } else { first_unit(client).await }
 }
 
 /// Frames whose streams are handed out in any order, and of which the node may give some up: then it codes on from one

@@ -8,7 +8,7 @@ use media::DataChannel;
 use crate::bed::{Bed, Game, bed, terminal};
 use crate::common::{Session, until};
 use crate::player::client::Client;
-use crate::player::{join, said, state};
+use crate::player::{join, lives, said, state};
 
 const ANNE: &str = "0123456789abcdef0123456789abcdef";
 
@@ -99,7 +99,7 @@ async fn a_game_stands_still_while_its_player_is_away_and_goes_on_when_he_is_bac
     said(&mut client, "stats").await;
     show(&client, false).await;
     stood = stands_still(&bed, &session, takes).await;
-    assert_eq!(state(bed.node(), &session).await, "live");
+    lives(bed.node(), &session).await;
     show(&client, true).await;
     goes_on(&bed, &session, stood).await;
     let gone = session.ask(Method::DELETE, "").bearer(&session.token).of(bed.node()).await;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::bed::{Bed, Game, bed, logged, open_to_all, terminal, write};
 use crate::common::{PATIENCE, Session, ask, create_with, until};
-use crate::player::{join, state};
+use crate::player::{join, lives, state};
 
 const ANNE: &str = "0123456789abcdef0123456789abcdef";
 const BOB: &str = "fedcba9876543210fedcba9876543210";
@@ -108,7 +108,7 @@ async fn games_are_looked_at_again_and_sessions_keep_theirs() {
 
     // Who plays plays on, what was; who comes after has what is.
     client.frame().await;
-    assert_eq!(state(bed.node(), &session).await, "live");
+    lives(bed.node(), &session).await;
     assert_eq!(which(&bed, &session, "played", ANNE).await, "the old one");
     let after = bed.start("played", BOB).await;
     assert_eq!(which(&bed, &after, "played", BOB).await, "the new one");

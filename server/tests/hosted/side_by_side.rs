@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::bed::{Bed, Game, bed, logged, terminal};
 use crate::common::{Session, until};
 use crate::player::client::Client;
-use crate::player::{join, state};
+use crate::player::{join, lives};
 
 const ANNE: &str = "0123456789abcdef0123456789abcdef";
 const BOB: &str = "fedcba9876543210fedcba9876543210";
@@ -158,7 +158,7 @@ async fn a_game_reaches_nothing_of_the_one_beside_it_of_the_node_and_of_the_worl
     let gone = other.ask(Method::DELETE, "").bearer(&other.token).of(bed.node()).await;
     assert_eq!(gone.status, 204, "{}", gone.text());
     pictures(&mut anne, 5).await;
-    assert_eq!(state(bed.node(), &one).await, "live");
+    lives(bed.node(), &one).await;
     assert_eq!(processes(&token).len(), 2);
     bed.server.shut_down().await;
     assert_eq!(processes(&token).len(), 0);

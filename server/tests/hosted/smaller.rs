@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::bed::{Game, bed, terminal};
 use crate::common::{PATIENCE, create_with};
 use crate::player::client::Client;
+use crate::player::frames::next_unit;
 use crate::player::{join, said};
 
 const WHOLE: Size = Size::new(640, 416);
@@ -17,7 +18,7 @@ async fn sizes_up_to(client: &mut Client, last: Size) -> Vec<Size> {
     let seen = async {
         let mut sizes = Vec::new();
         while sizes.last() != Some(&last) {
-            let (_, _, unit) = client.frame().await;
+            let (unit, _) = next_unit(client).await;
             let sps = nals(&unit).find(|nal| nal.kind() == NalKind::Sps);
             sizes.extend(sps.map(|nal| Sps::parse(nal.bytes()).unwrap().size()));
             sizes.dedup();

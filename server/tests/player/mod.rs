@@ -69,6 +69,17 @@ pub async fn state(node: &Arc<Node>, session: &Session) -> String {
     }
 }
 
+/// Waits until a session is live, which has not ended: it is suspended for a moment when its client, or the node, has stood
+/// still for two seconds.
+pub async fn lives(node: &Arc<Node>, session: &Session) {
+    until("a session that is live", async || {
+        let state = state(node, session).await;
+        assert!(!state.starts_with("ended: "), "{state}");
+        (state == "live").then_some(())
+    })
+    .await;
+}
+
 pub async fn ended(node: &Arc<Node>, session: &Session) -> String {
     until("the end of the session", async || {
         state(node, session).await.strip_prefix("ended: ").map(ToOwned::to_owned)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::common::until;
-use crate::player::{ended, join, state};
+use crate::player::{ended, join, lives};
 use crate::tenant::{GENESIS_OF_OTHERS, World, wish};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,7 +31,7 @@ async fn without_the_chain_blocks_are_estimated_and_clocks_may_jump() {
     world.boot.back(Duration::from_secs(600));
     client.frame().await;
     assert!(world.block().await >= before);
-    assert_eq!(state(&world.node, &session).await, "live");
+    lives(&world.node, &session).await;
     // Forward, as when the machine slept: the order is over.
     world.boot.forward(Duration::from_secs(600 + 1_800));
     let sentence = "The time that the machine was rented for is over.";

@@ -8,7 +8,7 @@ use session::rental::{Planck, RentId};
 use crate::PLENTY;
 use crate::common::{OPERATOR, Session, ask, until};
 use crate::player::client::Client;
-use crate::player::{ended, join, said, state};
+use crate::player::{ended, join, lives, said};
 use crate::tenant::{Guest, World, wish};
 
 /// Waits until a session is told that its order is being tried, or is not.
@@ -79,7 +79,7 @@ async fn a_confirmation_opens_at_once_and_is_charged_once_it_is_final() {
         assert_eq!((&free["closed"], &free["charged_planck"]), (&json!("ended"), &json!("0")));
     }
     for session in [&session, &other] {
-        assert_eq!(state(&world.node, session).await, "live");
+        lives(&world.node, session).await;
     }
     // What is charged is what is known as paid after a restart without the chain, too.
     world.kept(order).await;
@@ -112,7 +112,7 @@ async fn a_confirmation_that_a_branch_takes_back_charges_nothing() {
     let sentence = "The chain took back that the order is confirmed.";
     assert_eq!(ended(&world.node, &other).await, sentence);
     world.start(&token_of_guest, &wish(None)).await.problem(403, "not-confirmed");
-    assert_eq!(state(&world.node, &session).await, "live");
+    lives(&world.node, &session).await;
     client.frame().await;
 
     // Confirmed on the other branch, which becomes final.
@@ -158,7 +158,7 @@ async fn what_is_played_until_a_branch_takes_the_confirmation_back_counts_as_tri
     let mut client = join(&world.node, &session).await;
     let (_, from, _) = client.frame().await;
     while client.frame().await.1.wrapping_sub(from) <= 3 * 90_000 {}
-    assert_eq!(state(&world.node, &session).await, "live");
+    lives(&world.node, &session).await;
     world.model.reorganise(1);
     let sentence = "The order was tried as long as it may be: confirm it to go on.";
     assert_eq!(ended(&world.node, &session).await, sentence);

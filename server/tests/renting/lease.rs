@@ -9,7 +9,7 @@ use session::rental::{MachineId, Planck};
 
 use crate::PLENTY;
 use crate::common::{OPERATOR, ask, until};
-use crate::player::{ended, join, said, state};
+use crate::player::{ended, join, lives, said, state};
 use crate::tenant::{World, wish};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,14 +46,14 @@ async fn an_order_is_tried_confirmed_played_prolonged_and_ends_by_its_block() {
     // A second of the 90 kHz clock: more than anything that was queued, so that the lease has frames of its own.
     let (_, before, _) = client.frame().await;
     while client.frame().await.1.wrapping_sub(before) <= 90_000 {}
-    assert_eq!(state(&world.node, &session).await, "live");
+    lives(&world.node, &session).await;
 
     // The block before the last one, then the last one.
     let left = over + 100 - world.block().await;
     world.model.advance(u32::try_from(left).unwrap() - 1);
     let warning = said(&mut client, "warning").await;
     assert!(warning["in_ms"].as_u64().unwrap() <= 10_000, "{warning}");
-    assert_eq!(state(&world.node, &session).await, "live");
+    lives(&world.node, &session).await;
     world.model.advance(1);
     let sentence = "The time that the machine was rented for is over.";
     assert_eq!(said(&mut client, "ended").await["reason"], sentence);

@@ -125,6 +125,10 @@ pub struct Client {
     tracks: mpsc::UnboundedReceiver<Arc<dyn TrackRemote>>,
     track: Option<Arc<dyn TrackRemote>>,
     depacketizers: BTreeMap<u32, (H264Packet, BytesMut)>,
+    /// The number that comes next, of each stream of frames.
+    numbers: BTreeMap<u32, u16>,
+    /// How often another one came: a socket that was full loses packets, and what repairs them is passed over here.
+    pub gaps: u64,
 }
 
 impl Client {
@@ -208,6 +212,8 @@ impl Client {
                 tracks,
                 track: None,
                 depacketizers: BTreeMap::new(),
+                numbers: BTreeMap::new(),
+                gaps: 0,
             },
             sdp,
         )
@@ -276,11 +282,22 @@ impl Client {
         }
     }
 
-    /// The next whole frame: SSRC, timestamp, Annex B.
+    /// The next whole frame: SSRC, timestamp, Annex B. Of one within which [`gaps`](Self::gaps) grew there is less.
     pub async fn frame(&mut self) -> (u32, u32, Bytes) {
         loop {
             let packet = self.packet().await;
             let (depacketizer, unit) = self.depacketizers.entry(packet.header.ssrc).or_default();
+            let number = packet.header.sequence_number;
+            let next = self.numbers.entry(packet.header.ssrc).or_insert(number);
+            let ahead = number.wrapping_sub(*next).cast_signed();
+            self.gaps += u64::from(ahead != 0);
+            if ahead > 0 {
+                // Nothing is made of pieces of two frames.
+                (*depacketizer, *unit) = (H264Packet::default(), BytesMut::new());
+            }
+            if ahead >= 0 {
+                *next = number.wrapping_add(1);
+            }
             unit.extend_from_slice(&depacketizer.depacketize(&packet.payload).unwrap());
             if packet.header.marker {
                 let whole = unit.split().freeze();
