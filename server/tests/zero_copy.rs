@@ -569,8 +569,9 @@ fn whatever_is_dropped_first_nothing_is_left() {
         end(&set, set.source(SIZE), set.stream());
         let rules = (set.rig.gpu.encode_broken_rules(), set.rig.gpu.cuda_broken_rules());
         assert_eq!((rules.0.unwrap(), rules.1.unwrap()), (Vec::new(), Vec::new()), "{what}");
-        let left = (set.rig.gpu.encode_leftovers(), set.rig.gpu.cuda_leftovers());
-        assert_eq!((left.0.unwrap(), left.1.unwrap()), (Vec::new(), Vec::new()), "{what}");
+        // A thread that stood still while it was to end goes on with that.
+        let left = (set.rig.encode_leftovers(), set.rig.cuda_leftovers());
+        assert_eq!(left, (Vec::new(), Vec::new()), "{what}");
     }
 
     // The device that drew goes, and the encoder still reads what it drew.
