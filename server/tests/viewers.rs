@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use axum::http::Method;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use client::{Arrived, Client, Wish};
 use coding::decode;
 use coding::gpu::{Rig, SIZE};
@@ -473,7 +473,13 @@ async fn a_spectators_input_is_refused_and_a_co_players_counts() {
     let mut helping = helper.watch(&node).await;
     helping.frame().await;
     helping.opened(DataChannel::Input).await;
-    helping.send(DataChannel::Input, &key()).await;
+    // Again and again: while the player is away nobody plays, and he is for a moment when his client has stood still.
+    let keys = helping.channels[&(DataChannel::Input as u16)].clone();
+    tokio::spawn(async move {
+        while keys.send(BytesMut::from(&key()[..])).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
     // The driver is gone with its bug, and nobody is left behind.
     assert_eq!(said(&mut watching, "ended").await["reason"], "The session failed.");
     assert_eq!(said(&mut helping, "ended").await["reason"], "The session failed.");
