@@ -7,6 +7,8 @@ extern crate transport as nearlight_transport;
 
 #[path = "common/address.rs"]
 mod address;
+#[path = "watching/changes.rs"]
+mod changes;
 #[path = "../../transport/tests/client/mod.rs"]
 mod client;
 #[path = "../../encoder/tests/common/mod.rs"]

@@ -587,7 +587,7 @@ impl App for BrokenApp {
     }
 }
 
-fn info(id: &str, unavailable: Option<&str>) -> AppInfo {
+pub fn info(id: &str, unavailable: Option<&str>) -> AppInfo {
     AppInfo {
         id: id.into(),
         title: id.to_uppercase(),

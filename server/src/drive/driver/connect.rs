@@ -120,7 +120,7 @@ impl Driver {
         }
         self.past_client = None;
         self.use_encoders(media);
-        self.release_input();
+        self.player_lets_go();
         let now = self.node.clock.now();
         self.client.reset(now);
         (self.greeted, self.follows) = (false, false);

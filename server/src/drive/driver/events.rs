@@ -394,6 +394,12 @@ impl Driver {
         self.catch_up();
     }
 
+    /// Whoever plays beside the player holds on to what it has.
+    pub(super) fn player_lets_go(&mut self) {
+        let input = SequencedInput { seq: self.newest_input, event: InputEvent::ReleaseAll };
+        self.does(self.node.clock.now(), PLAYER, input);
+    }
+
     /// One keyframe for all viewers that wait for one.
     pub(super) fn viewer_keyframe(&mut self) {
         self.keyframes.ask(self.node.clock.now());

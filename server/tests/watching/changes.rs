@@ -1,0 +1,139 @@
+//! What those who joined have of it when the player's page comes by another transport: nothing but its keyframe.
+
+use std::sync::Mutex;
+
+use media::{Clock, DeviceId, InputSink, InputSupport, MediaTime};
+use nearlight::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
+use nearlight::saves::GameSaves;
+use testkit::PulledPattern;
+
+use super::*;
+
+/// What the session's input was told.
+type Told = Arc<Mutex<Vec<InputEvent>>>;
+
+/// The moving pattern, which notes what it is told.
+struct Noting(Told);
+
+impl App for Noting {
+    fn info(&self) -> AppInfo {
+        common::info("noting", None)
+    }
+    fn open(
+        &self,
+        video: VideoMode,
+        clock: Arc<dyn Clock>,
+        _: &Start,
+    ) -> Result<Running, OpenError> {
+        let source = Box::new(PulledPattern::new(video.size, 3, clock));
+        let input = Box::new(Notes(self.0.clone()));
+        Ok(Running { source, input, sound: None, rumble: None, voice: None })
+    }
+    fn device(&self) -> Option<DeviceId> {
+        None
+    }
+    fn has_sound(&self) -> bool {
+        false
+    }
+    fn draws_hdr(&self) -> bool {
+        false
+    }
+    fn saves(&self) -> Option<Arc<GameSaves>> {
+        None
+    }
+    fn draw_poster(&self) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+struct Notes(Told);
+
+impl InputSink for Notes {
+    fn inject(&mut self, input: &SequencedInput, _: MediaTime) {
+        self.0.lock().unwrap().push(input.event.clone());
+    }
+    fn release_all(&mut self, _: MediaTime) {
+        self.0.lock().unwrap().push(InputEvent::ReleaseAll);
+    }
+    fn support(&self) -> InputSupport {
+        InputSupport::default()
+    }
+    fn idle_for(&self, _: MediaTime) -> Duration {
+        Duration::ZERO
+    }
+}
+
+fn key_is(code: KeyCode, pressed: bool) -> InputEvent {
+    InputEvent::Key { code, pressed }
+}
+
+fn message(event: InputEvent) -> Vec<u8> {
+    let mut out = Vec::new();
+    SequencedInput { seq: InputSeq(1), event }.encode(&mut out);
+    out
+}
+
+/// Waits until this is all that was told.
+async fn all_told(told: &Told, events: &[InputEvent]) {
+    until("what somebody did", async || (*told.lock().unwrap() == events).then_some(())).await;
+}
+
+/// Units that each viewer was sent.
+async fn units(node: &Arc<Node>, session: &Session) -> Vec<u64> {
+    let seen = viewers(node, session).await;
+    assert!(seen.iter().all(|viewer| viewer["state"] == "live"), "{seen:?}");
+    seen.iter().map(|viewer| viewer["units_sent"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_joined_sees_and_holds_on_while_the_player_changes_its_transport() {
+    let told = Told::default();
+    let app: Arc<dyn App> = Arc::new(Noting(told.clone()));
+    let open = |config| Node::with_apps(config, None, [app], Probing::in_process());
+    let server = Server::bind_with(common::config(&[REACHED]), open).await.unwrap();
+    let node = server.node();
+    let wish = json!({"app": "noting", "video": {"width": 128, "height": 96, "fps": 30}});
+    let session = create_with(&wish).of(node).await.session();
+    let mut player = play(node, &session).await;
+    player.opened(DataChannel::Input).await;
+    let watching = spectator(node, &session).await.watch_by_webtransport(0).await;
+    address::begins(&watching).await;
+    let (_, text) = invite(node, &session, json!({"role": "co_player"})).await;
+    let mut helping = join(node, &text).await.watch(node).await;
+    helping.opened(DataChannel::Input).await;
+    first_unit(&mut helping).await;
+    // Whoever comes to play begins with empty hands.
+    told.lock().unwrap().clear();
+
+    helping.send(DataChannel::Input, &message(key_is(KeyCode::W, true))).await;
+    let mut expected = vec![key_is(KeyCode::W, true)];
+    all_told(&told, &expected).await;
+    player.send(DataChannel::Input, &message(key_is(KeyCode::A, true))).await;
+    expected.push(key_is(KeyCode::A, true));
+    all_told(&told, &expected).await;
+
+    // The player's hand is empty once somebody else is served, and the other one holds what it held.
+    let to = session.ask(Method::POST, "/webtransport").bearer(&session.token);
+    let moved = by_webtransport(&to.of(node).await.json(), 0).await;
+    let newest = address::begins(&moved).await;
+    expected.push(key_is(KeyCode::A, false));
+    assert_eq!(*told.lock().unwrap(), expected);
+    until("a picture of after it", async || {
+        (watching.frame().await.0.frame > newest.frame).then_some(())
+    })
+    .await;
+    // And back.
+    let before = units(node, &session).await;
+    let mut back = play(node, &session).await;
+    first_unit(&mut back).await;
+    until("more pictures for both", async || {
+        let now = units(node, &session).await;
+        now.iter().zip(&before).all(|(now, before)| now > before).then_some(())
+    })
+    .await;
+    helping.frame().await;
+    helping.send(DataChannel::Input, &message(key_is(KeyCode::W, false))).await;
+    expected.push(key_is(KeyCode::W, false));
+    all_told(&told, &expected).await;
+    server.shut_down().await;
+}
