@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use media::{
-    AccessUnit, Bitrate, Clock, Codec, CursorUpdate, Damage, FrameId, MOST_PADS, MediaTime, Pad,
-    PictureKind, SendRefused, SequencedInput, UnitSink,
+    AccessUnit, Bitrate, Clock, Codec, CursorUpdate, Damage, DataChannel, FrameId, MOST_PADS,
+    MediaTime, Pad, PictureKind, SendRefused, SequencedInput, UnitSink,
 };
 use prometheus_client::metrics::counter::Counter;
 use session::follow::Follow;
@@ -33,8 +33,8 @@ use crate::metrics::Metrics;
 use crate::registry::Over;
 use crate::wire;
 
-/// Inputs of co-players that wait for the driver. What is beyond is dropped and counted: the driver is at
-/// most a moment behind, and totals heal.
+/// Inputs of co-players that wait for the driver. Of what is beyond motion is dropped and counted, since totals heal;
+/// whoever sent the rest waits: a driver that answers its player's page is a moment behind.
 pub(super) const INPUTS: usize = 64;
 /// No keyframe is wanted.
 const NEVER: u64 = u64::MAX;
@@ -343,15 +343,16 @@ impl Audience {
         self.news.notified().await;
     }
 
-    /// A co-player did something; whether there was room for it.
-    pub(super) fn does(&self, who: Who, input: SequencedInput) -> bool {
-        self.deeds.try_send(Deed::Does(who, input)).is_ok()
-    }
-
-    /// A co-player did something that nothing later makes up for.
-    pub(super) async fn surely_does(&self, who: Who, input: SequencedInput) {
+    /// A co-player did something and told it by this channel; whether there was room for it. What came by a reliable one
+    /// waits for room: nothing later makes up for a key that went up.
+    pub(super) async fn does(&self, who: Who, input: SequencedInput, channel: DataChannel) -> bool {
+        let deed = Deed::Does(who, input);
+        if channel == DataChannel::Motion {
+            return self.deeds.try_send(deed).is_ok();
+        }
         // A driver that is gone holds nothing.
-        let _ = self.deeds.send(Deed::Does(who, input)).await;
+        let _ = self.deeds.send(deed).await;
+        true
     }
 
     /// A co-player has left.

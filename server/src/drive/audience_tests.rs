@@ -1,7 +1,12 @@
+use std::pin::pin;
 use std::sync::atomic::AtomicBool;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
-use media::{ColorDescription, InputSeq, Part, Size, StageTimes, TrackId, UnitKind, Views};
+use media::{
+    ColorDescription, InputEvent, InputSeq, KeyCode, Part, Size, StageTimes, TrackId, UnitKind,
+    Views,
+};
 use testkit::FakeClock;
 
 use super::*;
@@ -12,6 +17,10 @@ pub(crate) fn nobody(size: Size) -> Arc<Audience> {
 }
 
 fn with_clock(clock: Arc<dyn Clock>, size: Size) -> Arc<Audience> {
+    with_deeds(clock, size).0
+}
+
+fn with_deeds(clock: Arc<dyn Clock>, size: Size) -> (Arc<Audience>, mpsc::Receiver<Deed>) {
     let demand = encoder::Demand {
         size,
         rate: media::FrameRate::fps(30),
@@ -23,7 +32,7 @@ fn with_clock(clock: Arc<dyn Clock>, size: Size) -> Arc<Audience> {
     let choice = encoder::choose(&[], &demand, &encoder::Preference::default());
     let stream =
         Stream { codec: None, kind: PictureKind::NV12, encoder: "", size, choice, ended: None };
-    Audience::new(clock, stream, size, None, &Metrics::new()).0
+    Audience::new(clock, stream, size, None, &Metrics::new())
 }
 
 /// A sink that keeps what it is given, and has room or not.
@@ -302,4 +311,27 @@ fn who_leaves_wants_nothing_any_more() {
     assert_eq!(scene.audience.present(), present);
     scene.audience.set_present(2, None);
     assert_eq!(scene.audience.present(), wire::Viewers::default());
+}
+
+#[tokio::test]
+async fn what_a_co_player_says_reliably_waits_for_a_busy_driver_and_motion_does_not() {
+    let (audience, mut deeds) = with_deeds(Arc::new(FakeClock::default()), Size::new(64, 64));
+    let key = |pressed| SequencedInput {
+        seq: InputSeq(1),
+        event: InputEvent::Key { code: KeyCode::W, pressed },
+    };
+    for _ in 0..INPUTS {
+        assert!(audience.does(1, key(true), DataChannel::Motion).await);
+    }
+    assert!(!audience.does(1, key(true), DataChannel::Motion).await);
+    let mut goes_up = pin!(audience.does(1, key(false), DataChannel::Input));
+    assert!(goes_up.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    for _ in 0..INPUTS {
+        assert!(matches!(deeds.recv().await, Some(Deed::Does(1, input)) if input == key(true)));
+    }
+    assert!(goes_up.await);
+    assert!(matches!(deeds.recv().await, Some(Deed::Does(1, input)) if input == key(false)));
+    // The driver is gone, and holds nothing any more.
+    drop(deeds);
+    assert!(audience.does(1, key(false), DataChannel::Input).await);
 }

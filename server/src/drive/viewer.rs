@@ -1,5 +1,5 @@
 //! A viewer's task: somebody who joined a session that somebody else plays. It has its own connection,
-//! controller and clock, and never waits for the session, nor the session for it.
+//! controller and clock. The session never waits for it, nor it for the session, but with what its client did.
 //!
 //! ```text
 //!  awaited until(connect) ──▶ connected ⇄ away until(reconnect) ──▶ gone(reason)

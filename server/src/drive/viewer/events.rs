@@ -46,7 +46,7 @@ impl Viewer {
             TransportEvent::Data(channel, message) => match channel {
                 DataChannel::Control => self.control_message(now, &message),
                 DataChannel::Input | DataChannel::Motion => {
-                    self.input_message(now, &message).await;
+                    self.input_message(now, channel, &message).await;
                 }
                 DataChannel::Acks => self.acks(now, &message),
             },
@@ -131,25 +131,18 @@ impl Viewer {
         }
     }
 
-    async fn input_message(&mut self, now: MediaTime, message: &[u8]) {
+    async fn input_message(&mut self, now: MediaTime, channel: DataChannel, message: &[u8]) {
         let input = match SequencedInput::decode(message) {
             Ok(input) => input,
             Err(error) => return self.bad_message(&error),
         };
-        let taken = match input.event {
-            // A page lets go when it loses the focus, whether it may hold anything or not.
-            InputEvent::ReleaseAll if !self.role.plays() => return,
-            InputEvent::ReleaseAll => {
-                self.audience.surely_does(self.who, input).await;
-                true
-            }
-            _ if !self.role.plays() || !self.client.may_input(now) => false,
-            InputEvent::GamepadPlugged { .. } => {
-                self.audience.surely_does(self.who, input).await;
-                true
-            }
-            _ => self.audience.does(self.who, input),
-        };
+        let lets_go = input.event == InputEvent::ReleaseAll;
+        // A page lets go when it loses the focus, whether it may hold anything or not.
+        if lets_go && !self.role.plays() {
+            return;
+        }
+        let may = self.role.plays() && (lets_go || self.client.may_input(now));
+        let taken = may && self.audience.does(self.who, input, channel).await;
         if !taken {
             self.node.metrics.viewer_input_refused.inc();
             // Last: whoever sees what one viewer was refused finds it in the sum.
