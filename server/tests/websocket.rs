@@ -3,6 +3,8 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod common;
+#[path = "connections/http2.rs"]
+mod http2;
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
