@@ -41,6 +41,8 @@ pub(crate) enum Flood {
     Input,
     #[error("the client kept sending more than {MOST_CONTROL} control messages a second")]
     Control,
+    #[error("the client kept sending more than {MOST_INPUT} messages a second that say nothing")]
+    Stray,
 }
 
 /// What one client may send.
@@ -50,6 +52,7 @@ pub(crate) struct Limits {
     input: Mutex<Due>,
     control: Mutex<Due>,
     voice: Mutex<Second>,
+    stray: Mutex<Due>,
 }
 
 #[derive(Debug, Default)]
@@ -97,6 +100,16 @@ impl Limits {
     fn ack(&self, now: MediaTime) -> Result<bool, Flood> {
         let count = self.acks.lock().unwrap_or_else(PoisonError::into_inner).count(now);
         if count > FLOOD { Err(Flood::Acks) } else { Ok(count <= MOST) }
+    }
+
+    /// One more of what is read for nothing: of no known kind, a ping, a voice beyond what one can say. There may be as
+    /// many as of input.
+    ///
+    /// # Errors
+    /// When the client is to be cut off.
+    pub(crate) fn stray(&self, now: MediaTime) -> Result<(), Flood> {
+        let mut due = self.stray.lock().unwrap_or_else(PoisonError::into_inner);
+        if due.ahead(now, MOST_INPUT) > INPUT_AHEAD { Err(Flood::Stray) } else { Ok(()) }
     }
 
     /// Whether one more packet of a voice may be read. Of too many the rest of a second is not: they cost no more than
@@ -165,6 +178,19 @@ mod tests {
         let limits = Limits::default();
         assert!(ended(&limits, 40_000, 0..10_000).is_some_and(|at| (900..1_100).contains(&at)));
         assert_eq!(limits.passes(DataChannel::Control, MediaTime::ZERO), Ok(true), "has its own");
+    }
+
+    #[test]
+    fn what_is_read_for_nothing_may_come_in_a_heap_and_a_flood_of_it_ends_it() {
+        let limits = Limits::default();
+        let came = |count, at| {
+            (0..count).filter(|_| limits.stray(MediaTime::from_millis(at)).is_ok()).count() as u64
+        };
+        assert_eq!(came(MOST_INPUT, 5_000), MOST_INPUT);
+        assert_eq!(came(MOST_INPUT, 6_000), MOST_INPUT, "the heap is forgotten after a second");
+        assert_eq!(limits.stray(MediaTime::from_millis(6_000)), Err(Flood::Stray));
+        let input = limits.passes(DataChannel::Input, MediaTime::from_millis(6_000));
+        assert_eq!(input, Ok(true), "has its own");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use media::websocket::{Piece, first_byte};
 use media::webtransport::{AUDIO, AudioDatagram, FrameHeader, PADDING};
 use media::{
     AccessUnit, Acks, AudioPacket, BitDepth, Bitrate, Clock, CloseReason, Codec, DataChannel,
-    FrameAck, FrameId, FrameState, Mark, MediaTime, Part, SendRefused, TrackId, Transport,
+    FrameAck, FrameId, FrameState, Layout, Mark, MediaTime, Part, SendRefused, TrackId, Transport,
     TransportEvent, UnitKind,
 };
 use nearlight_transport::websocket::{ConnectionConfig, Message, Request, WebSocket};
@@ -399,6 +399,34 @@ async fn a_flood_of_control_messages_is_cut_off() {
     }
     let CloseReason::Flood(reason) = reads.await.unwrap() else { panic!("no flood") };
     assert_eq!(reason, "the client kept sending more than 200 control messages a second");
+}
+
+#[tokio::test]
+async fn a_flood_of_what_says_nothing_is_cut_off() {
+    let spoken = AudioDatagram {
+        sequence: 1,
+        timestamp: 0,
+        length: 8,
+        layout: Layout::Stereo,
+        packet: &[9],
+        earlier: Default::default(),
+    };
+    let mut voice = Vec::new();
+    spoken.encode(&mut voice);
+    let voice = Message::Binary(voice.into());
+    for message in [Message::Ping(Bytes::new()), voice] {
+        // All of it comes within a second.
+        let still = Arc::new(testkit::FakeClock::default());
+        let (mut client, mut transport) = pair_at(config(), still).await;
+        let mut sent = 0;
+        while client.end.send(message.clone()).await.is_ok() {
+            sent += 1;
+            assert!(sent < 22_000, "it is never cut off");
+        }
+        let CloseReason::Flood(reason) = closed(&mut transport).await else { panic!("no flood") };
+        let most = "the client kept sending more than 20000 messages a second that say nothing";
+        assert_eq!(reason, most);
+    }
 }
 
 #[tokio::test]

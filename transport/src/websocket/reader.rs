@@ -77,7 +77,7 @@ pub(super) async fn read(
                 Ok(())
             }
             // Answered by the socket.
-            Message::Ping(_) => Ok(()),
+            Message::Ping(_) => shared.limits.stray(shared.clock.now()).map_err(Broken::from),
             Message::Close { .. } => return End::Closed,
         };
         if let Err(broken) = taken {
@@ -100,6 +100,7 @@ async fn take(bytes: Bytes, voice: &mut VoiceReader, shared: &Arc<Shared>) -> Re
         Said::Data(channel, body) => (channel, body),
         Said::Voice(_) if !shared.limits.passes_voice(shared.clock.now()) => {
             shared.events.refused_message();
+            shared.limits.stray(shared.clock.now())?;
             return Ok(());
         }
         Said::Voice(datagram) => {

@@ -121,8 +121,13 @@ impl Shared {
         self.events.channel_open(DataChannel::Control);
     }
 
-    pub(super) fn ignored(&self) {
+    /// A datagram of an unknown kind.
+    ///
+    /// # Errors
+    /// When the client sends far too many.
+    pub(super) fn ignored(&self) -> Result<(), Flood> {
         self.ignored.fetch_add(1, Ordering::Relaxed);
+        self.limits.stray(self.clock.now())
     }
 
     /// The kernel took datagrams of this connection.
@@ -189,9 +194,18 @@ impl Shared {
         Ok(passes)
     }
 
-    /// Whether one more packet of the client's voice may be read.
-    pub(super) fn passes_voice(&self) -> bool {
-        self.limits.passes_voice(self.clock.now())
+    /// Whether one more packet of the client's voice may be read; one that may not is counted.
+    ///
+    /// # Errors
+    /// When the client sends far too many.
+    pub(super) fn passes_voice(&self) -> Result<bool, Flood> {
+        let now = self.clock.now();
+        let passes = self.limits.passes_voice(now);
+        if !passes {
+            self.events.refused_message();
+            self.limits.stray(now)?;
+        }
+        Ok(passes)
     }
 
     /// What became of frames; what that says of the path goes to the events, and so does the message.

@@ -170,7 +170,7 @@ async fn read_datagrams(connection: Connection, shared: Arc<Shared>) -> Result<(
     let mut voice = VoiceReader::default();
     while let Ok(bytes) = connection.receive_datagram().await {
         if bytes.first() == Some(&AUDIO) {
-            speak(&bytes, &mut voice, &shared);
+            speak(&bytes, &mut voice, &shared)?;
             continue;
         }
         match datagram(&bytes) {
@@ -183,21 +183,24 @@ async fn read_datagrams(connection: Connection, shared: Arc<Shared>) -> Result<(
                 }
             }
             Some(_) => {}
-            None => shared.ignored(),
+            None => shared.ignored()?,
         }
     }
     Ok(())
 }
 
-fn speak(bytes: &[u8], voice: &mut VoiceReader, shared: &Shared) {
-    if bytes.len() > VOICE_LIMIT || !shared.passes_voice() {
-        shared.events.refused_message();
-        return;
+fn speak(bytes: &[u8], voice: &mut VoiceReader, shared: &Shared) -> Result<(), Flood> {
+    if bytes.len() > VOICE_LIMIT {
+        return shared.ignored();
+    }
+    if !shared.passes_voice()? {
+        return Ok(());
     }
     match voice.take(&Bytes::copy_from_slice(bytes)) {
         Ok(packets) => packets.for_each(|packet| shared.events.voice(packet)),
-        Err(_) => shared.ignored(),
+        Err(_) => shared.ignored()?,
     }
+    Ok(())
 }
 
 async fn write_control(

@@ -158,21 +158,26 @@ async fn a_flood_of_acknowledgements_is_bounded_and_ends_its_connection_alone() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_input_ends_its_connection_alone() {
+async fn a_flood_of_input_or_of_what_says_nothing_ends_its_connection_alone() {
     let (mut node, other, mut untouched) = pair().await;
     node.clock = Arc::new(Broken::default());
-    let flooded = async |mut transport: WebTransport, client: &Client| {
+    let flooded = async |mut transport: WebTransport, client: &Client, what: &str| {
         let CloseReason::Flood(reason) = closed(&mut transport).await else { panic!() };
-        assert_eq!(reason, "the client kept sending more than 20000 input events a second");
+        assert_eq!(reason, format!("the client kept sending more than 20000 {what}"));
         assert!(client.closed().await.contains(&reason), "the client is told");
     };
+    const INPUT: &str = "input events a second";
+    const NOTHING: &str = "messages a second that say nothing";
     // By datagrams, which are dropped where the session has not read those before.
-    let (client, transport) = node.connect(&Manners::default(), connection_config()).await;
-    let motion = [media::webtransport::datagram_byte(DataChannel::Motion).unwrap(), 9];
-    while client.connection.send_datagram(motion).is_ok() {
-        tokio::task::yield_now().await;
+    let motion = media::webtransport::datagram_byte(DataChannel::Motion).unwrap();
+    // Nor does a voice say so much, and of the third kind are none.
+    for (first, what) in [(motion, INPUT), (media::webtransport::AUDIO, NOTHING), (0x55, NOTHING)] {
+        let (client, transport) = node.connect(&Manners::default(), connection_config()).await;
+        while client.connection.send_datagram([first, 9]).is_ok() {
+            tokio::task::yield_now().await;
+        }
+        flooded(transport, &client, what).await;
     }
-    flooded(transport, &client).await;
     // By a stream, which waits for the session.
     let (client, transport) = node.connect(&Manners::default(), connection_config()).await;
     let mut stream = client.connection.open_uni().await.unwrap().await.unwrap();
@@ -182,7 +187,7 @@ async fn a_flood_of_input_ends_its_connection_alone() {
         assert!(Messages::write(StreamKind::Input, &[9], &mut heap));
     }
     let flooding = tokio::spawn(async move { while stream.write_all(&heap).await.is_ok() {} });
-    flooded(transport, &client).await;
+    flooded(transport, &client, INPUT).await;
     flooding.await.unwrap();
     untouched.video_sink(TrackId(0)).send(unit(0, MediaTime::ZERO, body(0, 10))).unwrap();
     other.frame().await;
