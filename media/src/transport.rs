@@ -88,6 +88,10 @@ pub trait Transport: Send {
     /// `Pending`.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<TransportEvent>;
 
+    /// Messages of the client and reports that were dropped since it began: nobody read the events in time, the client sent
+    /// too many of a kind, or such as say nothing.
+    fn dropped_events(&self) -> u64;
+
     /// Says nothing more, and closes once the client has taken what was said before on reliable channels.
     /// [`TransportEvent::Closed`] follows. A client that takes nothing may hold it up for as long as it takes to be
     /// found gone; dropping the transport closes it at once.

@@ -140,6 +140,9 @@ pub struct Metrics {
     pub voice_refused: Counter,
     /// Messages from clients that were not understood.
     pub bad_messages: Counter,
+    /// Messages from clients and reports of transports that were dropped: nobody had time to read them, too many came, or
+    /// they say nothing.
+    pub messages_dropped: Counter,
     /// Input events that were dropped, since a player sent more than is taken.
     pub input_dropped: Counter,
     /// Connections that were closed, since their clients sent far more than that.
@@ -267,10 +270,14 @@ impl Metrics {
             voice_refused: add
                 .one("voice_refused", "Packets of voices dropped: not allowed, or not live"),
             bad_messages: add.one("bad_messages", "Client messages that were refused"),
+            messages_dropped: add.one(
+                "messages_dropped",
+                "Client messages and reports of paths dropped: not read in time, too many, or of no known kind",
+            ),
             input_dropped: add
                 .one("input_dropped", "Input of players dropped: more than is taken of a client"),
             floods: add
-                .one("floods", "Connections closed: far more input, acknowledgements or control messages than a client has"),
+                .one("floods", "Connections closed: far more of a kind of messages than a client has"),
             webtransport_forbidden: add.one(
                 "webtransport_forbidden",
                 "Clients of WebTransport refused: foreign origin, wrong ticket, no such session",

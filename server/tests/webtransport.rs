@@ -315,6 +315,14 @@ async fn a_session_that_breaks_the_protocol_takes_no_other_with_it() {
         line.unwrap().parse::<u32>().is_ok_and(|count| count >= 6).then_some(())
     })
     .await;
+    until("a datagram of no kind to be counted", async || {
+        wrong.connection.send_datagram([99]).unwrap();
+        let text = node.metrics.encode().unwrap();
+        let count =
+            |line: &str| line.strip_prefix("nearlight_messages_dropped_total ")?.parse().ok();
+        text.lines().find_map(count).filter(|dropped: &u64| *dropped > 0)
+    })
+    .await;
     let mut stream = wrong.connection.open_uni().await.unwrap().await.unwrap();
     stream.write_all(&[99]).await.unwrap();
     assert!(wrong.closed().await.contains("unknown kind 99"));

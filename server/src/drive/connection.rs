@@ -5,6 +5,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use media::{AudioSink, Bitrate, DataChannel, TrackId, Transport, TransportEvent, UnitSink};
+use prometheus_client::metrics::counter::Counter;
 use tokio::time::Instant;
 use transport::RemoteCandidates;
 
@@ -33,6 +34,9 @@ pub(super) struct Connection {
     /// What the client said last on it of whether it shows the picture. It says so once, perhaps before the connection
     /// counts as up, and not again when a silent path comes back.
     pub(super) visible: bool,
+    /// Of the node, and how much of it is this one's.
+    dropped: Counter,
+    counted: u64,
 }
 
 impl Connection {
@@ -41,7 +45,26 @@ impl Connection {
         let Taken { transport, candidates, closing_is_leaving, by, race } = taken;
         metrics.connected(by);
         let name = number.to_string();
-        Self { name, transport, candidates, closing_is_leaving, by, race, up: false, visible: true }
+        let dropped = metrics.messages_dropped.clone();
+        Self {
+            name,
+            transport,
+            candidates,
+            closing_is_leaving,
+            by,
+            race,
+            up: false,
+            visible: true,
+            dropped,
+            counted: 0,
+        }
+    }
+
+    /// Passes on to the node's metrics what was dropped since the last call.
+    pub(super) fn count_dropped(&mut self) {
+        let dropped = self.transport.dropped_events();
+        self.dropped.inc_by(dropped.saturating_sub(self.counted));
+        self.counted = dropped;
     }
 
     /// Whether this one has won the race that another one takes part in.
@@ -125,6 +148,12 @@ impl Connection {
     }
 }
 
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.count_dropped();
+    }
+}
+
 /// What happens next on the connection of now; waits for ever where there is none.
 pub(super) async fn next_event(connection: &mut Option<Connection>) -> TransportEvent {
     poll_fn(|cx| match connection {
@@ -171,6 +200,9 @@ mod tests {
         fn probe(&mut self, _: Bitrate, _: Duration) {}
         fn poll_event(&mut self, _: &mut Context<'_>) -> Poll<TransportEvent> {
             Poll::Pending
+        }
+        fn dropped_events(&self) -> u64 {
+            0
         }
         fn close(&mut self) {}
     }

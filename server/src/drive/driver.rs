@@ -528,6 +528,7 @@ impl Driver {
 
     fn send_stats(&mut self) {
         let now = self.node.clock.now();
+        self.connection.iter_mut().for_each(Connection::count_dropped);
         let Some(media) = &self.media else { return };
         let (source, encoder) = media.counts();
         self.client.count(&self.node.metrics, &source, &encoder);

@@ -227,6 +227,7 @@ impl Viewer {
 
     fn send_stats(&mut self) {
         let now = self.node.clock.now();
+        self.connection.iter_mut().for_each(Connection::count_dropped);
         if !self.connected {
             return;
         }

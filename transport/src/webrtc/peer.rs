@@ -41,11 +41,6 @@ impl WebRtcTransport {
     pub fn remote_candidates(&self) -> RemoteCandidates {
         self.candidates.clone()
     }
-
-    /// Reports and motion messages that were dropped because nobody read the events in time.
-    pub fn dropped_events(&self) -> u64 {
-        self.shared.events.dropped()
-    }
 }
 
 impl Transport for WebRtcTransport {
@@ -84,6 +79,10 @@ impl Transport for WebRtcTransport {
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<TransportEvent> {
         self.shared.events.poll(cx)
+    }
+
+    fn dropped_events(&self) -> u64 {
+        self.shared.events.dropped()
     }
 
     fn close(&mut self) {

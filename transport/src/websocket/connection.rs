@@ -117,11 +117,6 @@ impl WebSocket {
         let messages = Some(messages);
         Ok(Self { shared, units, messages, packets, close, codec: config.codec })
     }
-
-    /// Reports and motion messages that were dropped because nobody read the events in time.
-    pub fn dropped_events(&self) -> u64 {
-        self.shared.events.dropped()
-    }
 }
 
 impl Transport for WebSocket {
@@ -154,6 +149,10 @@ impl Transport for WebSocket {
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<TransportEvent> {
         self.shared.events.poll(cx)
+    }
+
+    fn dropped_events(&self) -> u64 {
+        self.shared.events.dropped()
     }
 
     fn close(&mut self) {

@@ -306,11 +306,6 @@ impl WebTransport {
         self.connection.remote_address()
     }
 
-    /// Reports and motion messages that were dropped because nobody read the events in time.
-    pub fn dropped_events(&self) -> u64 {
-        self.shared.events.dropped()
-    }
-
     /// Datagrams of an unknown kind that came in.
     pub fn ignored_datagrams(&self) -> u64 {
         self.shared.ignored.load(Ordering::Relaxed)
@@ -351,6 +346,10 @@ impl Transport for WebTransport {
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<TransportEvent> {
         self.shared.events.poll(cx)
+    }
+
+    fn dropped_events(&self) -> u64 {
+        self.shared.events.dropped().saturating_add(self.ignored_datagrams())
     }
 
     fn close(&mut self) {
