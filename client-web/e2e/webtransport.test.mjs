@@ -13,6 +13,9 @@ const LOSSES = 15;
 const REACH = 15;
 /** A link that decodes nothing for so long asks for a keyframe (src/quic/watch.ts). */
 const STUCK_US = 400_000;
+/** Longer than a frame may take, at the rate of these tests: 2.5 intervals are 167 ms. */
+const OUTAGE_MS = 200;
+const OUTAGES = 4;
 
 let blocks, node, browser;
 before(async () => {
@@ -45,10 +48,10 @@ const through = (port) => async (context) => {
   });
 };
 
-/** The port that the node answers QUIC on. */
-async function quicPort() {
-  const session = await node.make('demo');
-  await node.end(session);
+/** The port that a node answers QUIC on. */
+async function quicPort(of = node) {
+  const session = await of.make('demo');
+  await of.end(session);
   return Number(new URL(session.webtransport.url).port);
 }
 
@@ -315,5 +318,57 @@ test('frames that are lost on the way are made good without a keyframe, and none
     });
   } finally {
     relay.close();
+  }
+});
+
+test('200 ms in which nothing passes, either way, cost no keyframe', async () => {
+  // Frames have their usual time here, so that what was sent then is given up.
+  const prompt = await Node.start();
+  const relay = await Relay.to(await quicPort(prompt));
+  const prepare = async (context) => {
+    await alone('webtransport')(context);
+    await through(() => relay.port)(context);
+  };
+  try {
+    await Tab.with({ browser, node: prompt, query: `?play=demo&${gentle('webtransport')}`, prepare }, async (tab) => {
+      await tab.playing();
+      const keyframes = async () => {
+        await tab.hears();
+        return tab.page.evaluate(() => window.nearlight.stats.keyframes);
+      };
+      // The picture moves.
+      await tab.page.keyboard.down('d');
+      await tab.frames(30);
+      const joined = await keyframes();
+      await tab.page.evaluate(() => window.nearlight.takeStrips());
+      let lost = 0;
+      for (let outage = 0; outage < OUTAGES; outage += 1) {
+        // Back and forth, or a wall would end it.
+        const [back, forth] = outage % 2 === 0 ? ['d', 'a'] : ['a', 'd'];
+        await tab.page.keyboard.up(back);
+        await tab.page.keyboard.down(forth);
+        // From the node's next datagram on.
+        let end;
+        relay.losesOther = (datagram, isOfNode) => {
+          if (isOfNode) end ??= performance.now() + OUTAGE_MS;
+          const loses = performance.now() < end;
+          if (loses && isOfNode) lost += 1;
+          return loses;
+        };
+        await until('the end of an outage', () => (performance.now() >= end ? true : undefined));
+        await tab.frames(30);
+      }
+      const strips = await tab.page.evaluate(() => window.nearlight.takeStrips());
+      const gaps = strips.slice(1).map(({ frame, decodedAtUs }, at) => ({ step: (frame - strips[at].frame) & 0xffff, us: decodedAtUs - strips[at].decodedAtUs }));
+      // A page asks when it has waited in vain after an outage; an encoder goes back no further than its reach.
+      const slow = gaps.filter(({ step, us }) => step >= REACH || us >= OUTAGE_MS * 1000 + STUCK_US).length;
+      const asked = (await keyframes()) - joined;
+      const told = `${asked} keyframes, ${lost} datagrams lost, ${gaps.filter(({ step }) => step > 1).length} gaps, ${slow} of a slow machine`;
+      assert.ok(lost >= OUTAGES && asked <= slow, told);
+      assert.equal((await tab.transport()).kind, 'webtransport');
+    });
+  } finally {
+    relay.close();
+    assert.equal(await prompt.stop(), 0);
   }
 });
