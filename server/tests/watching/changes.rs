@@ -1,8 +1,10 @@
-//! What those who joined have of it when the player's page comes by another transport: nothing but its keyframe.
+//! What those who joined have of it when the player's page comes by another transport: nothing but its keyframe. And what a
+//! game has of those who left before it was there: nothing.
 
 use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
 
-use media::{Clock, DeviceId, InputSink, InputSupport, MediaTime};
+use media::{Clock, DeviceId, InputSink, InputSupport, MediaTime, Pad, Plug};
 use nearlight::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
 use nearlight::saves::GameSaves;
 use testkit::PulledPattern;
@@ -12,8 +14,12 @@ use super::*;
 /// What the session's input was told.
 type Told = Arc<Mutex<Vec<InputEvent>>>;
 
-/// The moving pattern, which notes what it is told.
-struct Noting(Told);
+/// The moving pattern, which notes what it is told, and is there once the gate's other end is gone.
+#[derive(Default)]
+struct Noting {
+    told: Told,
+    gate: Mutex<Option<Receiver<()>>>,
+}
 
 impl App for Noting {
     fn info(&self) -> AppInfo {
@@ -25,8 +31,11 @@ impl App for Noting {
         clock: Arc<dyn Clock>,
         _: &Start,
     ) -> Result<Running, OpenError> {
+        if let Some(gate) = self.gate.lock().unwrap().take() {
+            gate.recv().unwrap_err();
+        }
         let source = Box::new(PulledPattern::new(video.size, 3, clock));
-        let input = Box::new(Notes(self.0.clone()));
+        let input = Box::new(Notes(self.told.clone()));
         Ok(Running { source, input, sound: None, rumble: None, voice: None })
     }
     fn device(&self) -> Option<DeviceId> {
@@ -73,6 +82,21 @@ fn message(event: InputEvent) -> Vec<u8> {
     out
 }
 
+async fn serve_noting(app: Noting, clock: &Arc<common::Bent>) -> Server {
+    let app: Arc<dyn App> = Arc::new(app);
+    let clock = clock.clone();
+    let open = move |config| {
+        let node = Node::with_apps(config, None, [app], Probing::in_process());
+        node.map(|node| clock.lead(node))
+    };
+    Server::bind_with(common::config(&[REACHED]), open).await.unwrap()
+}
+
+async fn noting(node: &Arc<Node>) -> Session {
+    let wish = json!({"app": "noting", "video": {"width": 128, "height": 96, "fps": 30}});
+    create_with(&wish).of(node).await.session()
+}
+
 /// Waits until this is all that was told.
 async fn all_told(told: &Told, events: &[InputEvent]) {
     until("what somebody did", async || (*told.lock().unwrap() == events).then_some(())).await;
@@ -87,13 +111,11 @@ async fn units(node: &Arc<Node>, session: &Session) -> Vec<u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_joined_sees_and_holds_on_while_the_player_changes_its_transport() {
-    let told = Told::default();
-    let app: Arc<dyn App> = Arc::new(Noting(told.clone()));
-    let open = |config| Node::with_apps(config, None, [app], Probing::in_process());
-    let server = Server::bind_with(common::config(&[REACHED]), open).await.unwrap();
+    let app = Noting::default();
+    let told = app.told.clone();
+    let server = serve_noting(app, &common::Bent::new()).await;
     let node = server.node();
-    let wish = json!({"app": "noting", "video": {"width": 128, "height": 96, "fps": 30}});
-    let session = create_with(&wish).of(node).await.session();
+    let session = noting(node).await;
     let mut player = play(node, &session).await;
     player.opened(DataChannel::Input).await;
     let watching = spectator(node, &session).await.watch_by_webtransport(0).await;
@@ -135,5 +157,51 @@ async fn whoever_joined_sees_and_holds_on_while_the_player_changes_its_transport
     helping.send(DataChannel::Input, &message(key_is(KeyCode::W, false))).await;
     expected.push(key_is(KeyCode::W, false));
     all_told(&told, &expected).await;
+    server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_before_the_game_is_there_leaves_no_gamepad_behind() {
+    let (opens, gate) = channel();
+    let app = Noting { gate: Mutex::new(Some(gate)), ..Noting::default() };
+    let told = app.told.clone();
+    // A start may not take for ever, on a slow machine either.
+    let clock = common::Bent::new();
+    clock.crawl();
+    let server = serve_noting(app, &clock).await;
+    let node = server.node();
+    let session = noting(node).await;
+    let to = session.ask(Method::POST, "/webtransport").bearer(&session.token);
+    let mut player = by_webtransport(&to.of(node).await.json(), 0).await;
+    player.open_control().await;
+    until("an encoder", async || {
+        let said: Value = serde_json::from_slice(&player.said().await).unwrap();
+        (said["type"] == "hello" && said["codec"] != "").then_some(())
+    })
+    .await;
+    let (_, text) = invite(node, &session, json!({"role": "co_player"})).await;
+    let helper = join(node, &text).await;
+    let mut helping = helper.watch_by_webtransport(0).await;
+    let plugged = InputEvent::GamepadPlugged { pad: Pad::ALL[0], plugged: Plug::Standard };
+    helping.send(DataChannel::Input, &message(plugged)).await;
+    // What is none comes after it, and is counted.
+    helping.send(DataChannel::Input, b"?").await;
+    until("the gamepad", async || (counter(node, "bad_messages_total") == 1).then_some(())).await;
+    helper.ask(Method::DELETE, "").of(node).await;
+    drop(opens);
+    until("the game", async || (shown(node, &session).await["state"] == "live").then_some(()))
+        .await;
+    player.send(DataChannel::Input, &message(key_is(KeyCode::A, true))).await;
+    until("a key, and no gamepad", async || {
+        let told = told.lock().unwrap();
+        let mut plugs = told.iter().filter_map(|event| match event {
+            InputEvent::GamepadPlugged { plugged, .. } => Some(*plugged),
+            _ => None,
+        });
+        // Where it was still to leave, it was there before.
+        let none = plugs.next_back().is_none_or(|last| last == Plug::Out);
+        (none && told.contains(&key_is(KeyCode::A, true))).then_some(())
+    })
+    .await;
     server.shut_down().await;
 }

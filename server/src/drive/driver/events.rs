@@ -373,10 +373,13 @@ impl Driver {
             }
             Deed::Does(..) => {}
             Deed::Leaves(who) => {
-                let seq = self.newest_input;
-                if let Some(sink) = &mut self.input {
-                    self.hands.leave(who, |event| sink.inject(&SequencedInput { seq, event }, now));
-                }
+                let (seq, sink) = (self.newest_input, &mut self.input);
+                // Also while the app opens: it would be told of a gamepad that has left.
+                self.hands.leave(who, |event| {
+                    if let Some(sink) = sink {
+                        sink.inject(&SequencedInput { seq, event }, now);
+                    }
+                });
                 self.catch_up();
             }
         }
