@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { DEADLINE_MS, Node, until } from './support/node.mjs';
-import { GENTLE, gentle, Tab, launch } from './support/tab.mjs';
+import { GENTLE, gentle, PATIENT, Tab, launch } from './support/tab.mjs';
 
 let browser, decoded, states;
 /** What WebCodecs is asked for. */
@@ -49,7 +49,7 @@ async function incoming(tab) {
 }
 
 async function plays(node, codec) {
-  const query = `?play=demo&${GENTLE}`;
+  const query = `?play=demo&${GENTLE}&${PATIENT}`;
   await Tab.with({ browser, node, query, prepare: keepConnections }, async (tab) => {
     await tab.playing();
     await tab.until(() => window.nearlight.hello !== undefined);
@@ -74,7 +74,7 @@ async function plays(node, codec) {
 
 /** By one of the transports that the page decodes for. */
 async function playsBy(transport, node, codec) {
-  await Tab.with({ browser, node, query: `?play=demo&${gentle(transport)}` }, async (tab) => {
+  await Tab.with({ browser, node, query: `?play=demo&${gentle(transport)}&${PATIENT}` }, async (tab) => {
     await tab.playing();
     await tab.until(() => window.nearlight.hello !== undefined);
     await tab.page.keyboard.down('d');

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Node, until } from './support/node.mjs';
-import { launch, Tab } from './support/tab.mjs';
+import { launch, PATIENT, Tab } from './support/tab.mjs';
 
 const PADS = fileURLToPath(new URL('support/pads', import.meta.url));
 
@@ -109,7 +109,7 @@ for (const wire of ['usb', 'bluetooth']) {
       return;
     }
     const prepare = (context) => context.addInitScript(double, wire);
-    await Tab.with({ browser, node, query: '?play=pads&width=640&height=360&fps=15&transport=webrtc', prepare }, async (tab) => {
+    await Tab.with({ browser, node, query: `?play=pads&width=640&height=360&fps=15&transport=webrtc&${PATIENT}`, prepare }, async (tab) => {
       const { page } = tab;
       await tab.state('live');
       await page.evaluate(() => { document.hasFocus = () => true; });

@@ -5,7 +5,7 @@ import { networkInterfaces } from 'node:os';
 import { Firefox, noFirefox } from './support/firefox.mjs';
 import { Node, until } from './support/node.mjs';
 import { writeBlocks } from './support/scene.mjs';
-import { gentle, reached } from './support/tab.mjs';
+import { gentle, PATIENT, reached } from './support/tab.mjs';
 
 /** An address that is not the loopback interface's: Firefox has no candidate there, and the node does not look for one. */
 function ownAddress() {
@@ -42,7 +42,7 @@ describe('Firefox', { skip: noFirefox }, () => {
   };
 
   test('plays by WebRTC, in a video element, and says why by nothing better', async (t) => {
-    const first = await playing(`play=demo&${gentle('auto')}`);
+    const first = await playing(`play=demo&${gentle('auto')}&${PATIENT}`);
     await until('more frames', async () => {
       const now = await strip();
       return reached(now.frame, (first.frame + 20) & 0xffff) ? now : undefined;
@@ -58,7 +58,7 @@ describe('Firefox', { skip: noFirefox }, () => {
   });
 
   test('a click reaches the scene, and the picture shows it', async () => {
-    await playing(`play=${blocks.id}&${gentle('auto')}`);
+    await playing(`play=${blocks.id}&${gentle('auto')}&${PATIENT}`);
     await firefox.act({
       type: 'pointer', id: 'mouse', parameters: { pointerType: 'mouse' },
       actions: [

@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Node, until } from './support/node.mjs';
-import { GENTLE, Tab, launch } from './support/tab.mjs';
+import { GENTLE, PATIENT, Tab, launch } from './support/tab.mjs';
 
 /** Asks where the display has high range, and on any. */
-const [HDR, FORCED] = ['1', 'force'].map((hdr) => `?play=demo&hdr=${hdr}&${GENTLE}`);
+const [HDR, FORCED] = ['1', 'force'].map((hdr) => `?play=demo&hdr=${hdr}&${GENTLE}&${PATIENT}`);
 
 let browser, node;
 before(async () => {
@@ -144,7 +144,7 @@ test('a browser that decodes none is shown standard range, and told why', async 
 });
 
 test('who asks for nothing is shown standard range without a word', async () => {
-  await Tab.with({ browser, node, query: `?play=demo&${GENTLE}`, prepare: prepare() }, async (tab) => {
+  await Tab.with({ browser, node, query: `?play=demo&${GENTLE}&${PATIENT}`, prepare: prepare() }, async (tab) => {
     const { hello, facts } = await play(tab);
     assert.deepEqual([hello.video.hdr, hello.hdr_declined], [false, undefined]);
     assert.ok(facts.includes('Rangestandard'), facts);
@@ -154,7 +154,7 @@ test('who asks for nothing is shown standard range without a word', async () => 
 
 test('a link to a session in high dynamic range, which the page learns from its greeting, leads to a video element', async () => {
   const session = await node.make('demo', { width: 640, height: 360, fps: 15, hdr: true });
-  const query = `?barcode=1${session.play_url.slice(session.play_url.indexOf('#'))}`;
+  const query = `?barcode=1&${PATIENT}${session.play_url.slice(session.play_url.indexOf('#'))}`;
   await Tab.with({ browser, node, query, prepare: prepare() }, async (tab) => {
     const { hello } = await play(tab);
     assert.equal(hello.video.hdr, true);

@@ -9,9 +9,9 @@ import { Node, until } from './support/node.mjs';
 import { Relay } from './support/relay.mjs';
 import { ScenarioRelay } from './support/scenario.mjs';
 import { Starvation } from './support/starve.mjs';
-import { Tab, launch } from './support/tab.mjs';
+import { PATIENT, Tab, launch } from './support/tab.mjs';
 
-const QUERY = '?play=demo&barcode=1&width=640&height=360&fps=30&transport=webrtc';
+const QUERY = `?play=demo&barcode=1&width=640&height=360&fps=30&transport=webrtc&${PATIENT}`;
 /** Longer than a packet is sent again, and no longer than an encoder that refers to its buffer waits for acknowledgements. */
 const OUTAGE_MS = 200;
 /**

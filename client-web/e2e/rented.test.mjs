@@ -9,7 +9,7 @@ import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { DevelopmentChain } from './support/chain.mjs';
 import { binary, Node, OPERATOR, until } from './support/node.mjs';
-import { GENTLE, launch, Tab } from './support/tab.mjs';
+import { GENTLE, launch, PATIENT, Tab } from './support/tab.mjs';
 
 let chain, node, browser, state;
 before(async () => {
@@ -26,7 +26,7 @@ after(async () => {
   rmSync(state, { recursive: true, force: true });
 });
 
-const query = `?play=demo&${GENTLE}`;
+const query = `?play=demo&${GENTLE}&${PATIENT}`;
 const open = (use, where = query) => Tab.with({ browser, node, query: where }, use);
 const rent = async (who, blocks = 300) => (await chain.nearlight(who, 'rent', '--cards', '1', '--blocks', String(blocks), '--ceiling', '500000 DBC')).order;
 const badge = (tab) => tab.page.locator('.bar .lease').textContent();
@@ -86,7 +86,7 @@ test('the catalogue says what the machine costs, and asks who comes before anyth
     await tab.state('live');
     await tab.leave();
     await page.getByRole('region', { name: `You are in by order ${order}` }).waitFor();
-  }, `?${GENTLE}`);
+  }, `?${GENTLE}&${PATIENT}`);
 });
 
 test('an order is tried, confirmed, played, prolonged, and ends in its block; its receipts prove what was used', async () => {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Node, until } from './support/node.mjs';
 import { fakeDriver } from './support/nvidia.mjs';
-import { alone, gentle, launch, Tab } from './support/tab.mjs';
+import { alone, gentle, launch, PATIENT, Tab } from './support/tab.mjs';
 
 let state, driver, node, browser;
 before(async () => {
@@ -39,7 +39,7 @@ const counted = (least) => until(`${least} frames to be counted`, async () => {
 for (const transport of ['webrtc', 'webtransport']) {
   test(`pictures whose slices leave one by one are decoded, by ${transport}`, async () => {
     const before = node.traced('nearlight::frame').length;
-    await Tab.with({ browser, node, query: `?play=demo&${gentle(transport)}`, prepare: alone(transport) }, async (tab) => {
+    await Tab.with({ browser, node, query: `?play=demo&${gentle(transport)}&${PATIENT}`, prepare: alone(transport) }, async (tab) => {
       await tab.playing();
       await tab.frames(10);
       // A browser that waited long for the first picture may have asked for another.

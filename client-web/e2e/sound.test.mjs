@@ -9,11 +9,11 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { invite, SPECTATOR } from './support/invite.mjs';
-import { Node, until } from './support/node.mjs';
+import { DEADLINE_MS, Node, until } from './support/node.mjs';
 import { Relay } from './support/relay.mjs';
 import { writeBlocks } from './support/scene.mjs';
 import { energy, gesture, heard, sound } from './support/sound.mjs';
-import { alone, gentle, launch, Tab } from './support/tab.mjs';
+import { alone, gentle, launch, PATIENT, Tab } from './support/tab.mjs';
 
 let blocks, node, browser;
 before(async () => {
@@ -27,7 +27,7 @@ after(async () => {
   blocks?.remove();
 });
 
-const play = (use, { what = 'sync-test', transport, how = '', ...more }) => Tab.with({ browser, node, query: `?play=${what}&${gentle(transport)}${how}`, ...more }, use);
+const play = (use, { what = 'sync-test', transport, how = '', ...more }) => Tab.with({ browser, node, query: `?play=${what}&${gentle(transport)}&${PATIENT}${how}`, ...more }, use);
 /** Plays WebRTC's track as the browser does by itself. */
 const BY_BROWSER = '&sound=track';
 
@@ -39,7 +39,7 @@ const through = (port) => async (context) => {
     return { ...address, url: url.href };
   };
   await context.route(/\/api\/v1\/sessions(\/[^/]+\/webtransport)?$/, async (route) => {
-    const answer = await route.fetch();
+    const answer = await route.fetch({ timeout: DEADLINE_MS });
     const body = await answer.json();
     await route.fulfill({ response: answer, json: body.webtransport == null ? body : { ...body, webtransport: moved(body.webtransport) } });
   });
@@ -176,7 +176,7 @@ describe('in more than two channels', () => {
       t.skip(entry.unavailable);
       return;
     }
-    await Tab.with({ browser, node: host, query: `?play=surround&width=640&height=360&fps=15&${query}` }, async (tab) => {
+    await Tab.with({ browser, node: host, query: `?play=surround&width=640&height=360&fps=15&${PATIENT}&${query}` }, async (tab) => {
       await tab.state('live');
       await gesture(tab);
       await use(tab);
@@ -212,7 +212,7 @@ describe('in more than two channels', () => {
     await sent(tab, 6);
     await plays(tab, meant(6));
     const link = await invite(tab, SPECTATOR);
-    await Tab.with({ browser, node: host, query: `?transport=webtransport${link.slice(link.indexOf('#'))}` }, async (viewer) => {
+    await Tab.with({ browser, node: host, query: `?transport=webtransport&${PATIENT}${link.slice(link.indexOf('#'))}` }, async (viewer) => {
       await viewer.state('live');
       await gesture(viewer);
       await heard(viewer);

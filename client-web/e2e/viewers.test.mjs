@@ -6,7 +6,7 @@ import { CO_PLAYER, invite, SPECTATOR } from './support/invite.mjs';
 import { Node, until } from './support/node.mjs';
 import { writeBlocks } from './support/scene.mjs';
 import { gesture, heard, sound } from './support/sound.mjs';
-import { alone, gentle, GENTLE, launch, reached, Tab } from './support/tab.mjs';
+import { alone, gentle, GENTLE, launch, PATIENT, reached, Tab } from './support/tab.mjs';
 
 let blocks, node, browser;
 before(async () => {
@@ -21,8 +21,8 @@ after(async () => {
   blocks?.remove();
 });
 
-const play = (what, use) => Tab.with({ browser, node, query: `?play=${what}&${GENTLE}` }, use);
-const join = (link, transport, use) => Tab.with({ browser, node, query: `?${gentle(transport)}${link.slice(link.indexOf('#'))}`, prepare: alone(transport) }, use);
+const play = (what, use) => Tab.with({ browser, node, query: `?play=${what}&${GENTLE}&${PATIENT}` }, use);
+const join = (link, transport, use) => Tab.with({ browser, node, query: `?${gentle(transport)}&${PATIENT}${link.slice(link.indexOf('#'))}`, prepare: alone(transport) }, use);
 const panel = (tab) => tab.page.locator('.panel').innerText();
 const role = (tab) => tab.page.evaluate(() => window.nearlight.hello?.role);
 

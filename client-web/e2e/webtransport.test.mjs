@@ -2,7 +2,7 @@
 // QUIC is blocked, breaks, loses frames or cannot be decoded.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Node, until } from './support/node.mjs';
+import { DEADLINE_MS, Node, until } from './support/node.mjs';
 import { Relay } from './support/relay.mjs';
 import { writeBlocks } from './support/scene.mjs';
 import { alone, gentle, launch, PATIENT, Tab } from './support/tab.mjs';
@@ -30,8 +30,8 @@ after(async () => {
   blocks?.remove();
 });
 
-const play = (use, { what = 'demo', transport = 'webtransport', ...more } = {}) =>
-  Tab.with({ browser, node, query: `?play=${what}&${gentle(transport)}`, ...more }, use);
+const play = (use, { what = 'demo', transport = 'webtransport', patience = PATIENT, ...more } = {}) =>
+  Tab.with({ browser, node, query: `?play=${what}&${gentle(transport)}&${patience}`, ...more }, use);
 
 /** Sends what the browser asks of the node's QUIC port to another one. */
 const through = (port) => async (context) => {
@@ -41,7 +41,7 @@ const through = (port) => async (context) => {
     return { ...address, url: url.href };
   };
   await context.route(/\/api\/v1\/sessions(\/[^/]+\/webtransport)?$/, async (route) => {
-    const answer = await route.fetch();
+    const answer = await route.fetch({ timeout: DEADLINE_MS });
     const body = await answer.json();
     if (typeof body.url === 'string' && 'certificate_hashes' in body) await route.fulfill({ response: answer, json: moved(body) });
     else await route.fulfill({ response: answer, json: body.webtransport == null ? body : { ...body, webtransport: moved(body.webtransport) } });
@@ -150,7 +150,7 @@ test('who changes their mind before the next picture sees no break either', () =
 
 test('a browser without WebRTC plays, and says by what', () => {
   const prepare = (context) => context.addInitScript(() => { delete window.RTCPeerConnection; });
-  return Tab.with({ browser, node, query: `?play=demo&${gentle('auto')}`, prepare }, async (tab) => {
+  return Tab.with({ browser, node, query: `?play=demo&${gentle('auto')}&${PATIENT}`, prepare }, async (tab) => {
     await tab.playing();
     const { kind, reason } = await tab.transport();
     assert.notEqual(kind, 'webrtc');
@@ -171,7 +171,7 @@ for (const [better, webrtc, webtransport, wanted, why] of [
     await tab.openHud();
     assert.ok((await tab.fact('Transport')).endsWith(`: ${reason}`));
     await until('the API to say so', async () => (await node.sessions()).find(({ transport }) => transport?.reason === reason.slice(0, 200)));
-  }, { transport: `auto&${PATIENT}`, prepare: remembering(webrtc, webtransport) }));
+  }, { transport: 'auto', prepare: remembering(webrtc, webtransport) }));
 }
 
 test('where QUIC is blocked it plays by WebRTC, soon, and the HUD says why', async () => {
@@ -218,7 +218,7 @@ test('a connection that breaks is made again, with the same session', async () =
       const { frame } = await tab.strip();
       await until('pictures again', async () => ((await tab.strip()).frame === frame ? undefined : true));
       assert.deepEqual((await node.sessions()).map((session) => session.id), [id]);
-    }, { prepare: through(() => relay.port) });
+    }, { patience: '', prepare: through(() => relay.port) });
   } finally {
     relay.close();
   }

@@ -1,6 +1,7 @@
 // A path that loses packets: a UDP relay between a browser and a node. The page's answer names the relay in place of the node,
 // which finds the browser behind it by its checks. What is encrypted stays so; RTP's headers are in the clear.
 import dgram from 'node:dgram';
+import { DEADLINE_MS } from './node.mjs';
 
 /** What a busy machine leaves here for long is not to be lost beside what a test loses. */
 const WAITING_BYTES = 1 << 20;
@@ -14,7 +15,7 @@ const bind = (unbound) => new Promise((resolve) => { unbound.bind(0, '127.0.0.1'
  */
 export async function putBetween(context, front) {
   await context.route('**/whep', async (route) => {
-    const answer = await route.fetch();
+    const answer = await route.fetch({ timeout: DEADLINE_MS });
     const lines = [];
     for (const line of (await answer.text()).split('\r\n')) {
       const words = line.split(' ');
