@@ -2,11 +2,14 @@
 // plays, and made again where it was cut.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Node, until } from './support/node.mjs';
+import { DEADLINE_MS, Node, until } from './support/node.mjs';
 import { Relay } from './support/relay.mjs';
 import { writeBlocks } from './support/scene.mjs';
-import { alone, gentle, launch, Tab } from './support/tab.mjs';
+import { alone, gentle, launch, PATIENT, Tab } from './support/tab.mjs';
 import { Way } from './support/way.mjs';
+
+/** Longer than any head start (src/session/race.ts), and shorter than WebRTC's and what WebTransport is given to connect. */
+const AHEAD_MS = 2_000;
 
 let blocks, node, browser;
 before(async () => {
@@ -22,7 +25,7 @@ after(async () => {
 });
 
 const play = (use, { what = 'demo', transport = 'websocket', ...more } = {}) =>
-  Tab.with({ browser, node, query: `?play=${what}&${gentle(transport)}`, ...more }, use);
+  Tab.with({ browser, node, query: `?play=${what}&${gentle(transport)}&${PATIENT}`, ...more }, use);
 /** Connections that the node has served so far, less those before this was first asked. */
 const counted = {};
 const counts = async () => {
@@ -74,8 +77,20 @@ test('where no UDP reaches the node the page comes to it by itself, soon, and HU
   };
   const block = async (context) => {
     await media.prepare(context);
+    // However late the node answers WebRTC's offer, a WebSocket is there after WebRTC's head start.
+    await context.addInitScript((ahead) => {
+      const ask = window.fetch;
+      let told;
+      const answered = new Promise((resolve) => { told = resolve; });
+      window.fetch = async (url, init) => {
+        if (String(url).endsWith('/socket')) await answered.then(() => new Promise((resolve) => { setTimeout(resolve, ahead); }));
+        const answer = await ask(url, init);
+        if (String(url).endsWith('/whep')) told();
+        return answer;
+      };
+    }, AHEAD_MS);
     await context.route(/\/api\/v1\/sessions(\/[^/]+\/(webtransport|redeem))?$/, async (route) => {
-      const answer = await route.fetch();
+      const answer = await route.fetch({ timeout: DEADLINE_MS });
       const body = await answer.json();
       if ('certificate_hashes' in body) await route.fulfill({ response: answer, json: moved(body) });
       else await route.fulfill({ response: answer, json: body.webtransport == null ? body : { ...body, webtransport: moved(body.webtransport) } });
