@@ -2,7 +2,7 @@
 // already here.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Node } from './support/node.mjs';
+import { Node, until } from './support/node.mjs';
 import { writeBlocks } from './support/scene.mjs';
 import { GENTLE, launch, Tab } from './support/tab.mjs';
 
@@ -38,7 +38,11 @@ test('a link plays once; then it says so and asks for no token', async () => {
       await two.page.getByRole('button', { name: 'Back to the catalogue' }).click();
       await two.page.getByRole('heading', { name: 'Play', exact: true }).waitFor();
     });
-    assert.deepEqual((await node.sessions()).map(({ id, state }) => [id, state]), [[session.id, 'live']], 'who plays is not disturbed');
+    const all = await until('who plays to be there', async () => {
+      const found = await node.sessions();
+      return found.every(({ state }) => state === 'live') ? found : undefined;
+    });
+    assert.deepEqual(all.map(({ id }) => id), [session.id], 'who plays is not disturbed');
   });
 });
 

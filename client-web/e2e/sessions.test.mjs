@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { DEADLINE_MS, Node, until } from './support/node.mjs';
 import { writeBlocks } from './support/scene.mjs';
-import { changed, GENTLE, launch, reached, Tab } from './support/tab.mjs';
+import { changed, GENTLE, launch, PATIENT, reached, Tab } from './support/tab.mjs';
 
 let blocks, node, browser;
 before(async () => {
@@ -20,8 +20,8 @@ after(async () => {
   blocks?.remove();
 });
 
-const demo = (use) => Tab.with({ browser, node, query: `?play=demo&${GENTLE}` }, use);
-const still = (use) => Tab.with({ browser, node, query: `?play=${blocks.id}&${GENTLE}` }, use);
+const demo = (use) => Tab.with({ browser, node, query: `?play=demo&${GENTLE}&${PATIENT}` }, use);
+const still = (use, patience = PATIENT) => Tab.with({ browser, node, query: `?play=${blocks.id}&${GENTLE}&${patience}` }, use);
 
 /** The panel over the picture, as text. */
 const panel = (tab) => tab.page.locator('.panel').innerText();
@@ -170,7 +170,7 @@ test('a node that falls silent is played on with once it is back, and the view i
     await tab.pictureChanges(moved, 0.03, 'a');
     await tab.page.keyboard.up('a');
     assert.ok(reached((await tab.strip()).input, pressed));
-  }));
+  }, ''));
 
 test('a hidden page is sent nothing, and plays on when it is seen again', () =>
   demo(async (tab) => {
@@ -186,7 +186,11 @@ test('a hidden page is sent nothing, and plays on when it is seen again', () =>
     await tab.see('visible');
     await until('frames', async () => ((await node.metric('nearlight_frames_sent_total')) > sent + 3 ? true : undefined));
     await tab.frames(3);
-    assert.deepEqual((await node.sessions()).map(({ id, state }) => [id, state]), [[session.id, 'live']]);
+    const [same] = await until('it to be live', async () => {
+      const all = await node.sessions();
+      return all.every(({ state }) => state === 'live') ? all : undefined;
+    });
+    assert.equal(same.id, session.id);
   }));
 
 test('a page that is opened in the background plays once it is seen', () => {
@@ -202,7 +206,7 @@ test('a page that is opened in the background plays once it is seen', () => {
 
 test('a browser that cannot draw says so, and ends the session at once', () => {
   const prepare = (context) => context.route('**/assets/present-*.js', async (route) => {
-    const script = await route.fetch();
+    const script = await route.fetch({ timeout: DEADLINE_MS });
     await route.fulfill({ response: script, body: `OffscreenCanvas.prototype.getContext = () => null;${await script.text()}` });
   });
   return Tab.with({ browser, node, query: '', prepare }, async (tab) => {
@@ -232,8 +236,9 @@ test('the node warns before it ends a session that nobody touches', async () => 
 });
 
 test('leaving ends the session, by button, shortcut and Back', () =>
-  Tab.with({ browser, node, query: `?${GENTLE}` }, async (tab) => {
+  Tab.with({ browser, node, query: `?${GENTLE}&${PATIENT}` }, async (tab) => {
     const { page } = tab;
+    await page.getByRole('button', { name: /^Play Nearlight/ }).waitFor();
     let asked = 0;
     page.on('request', (request) => { if (request.url().endsWith('/catalogue')) asked += 1; });
     const ways = [
@@ -268,7 +273,7 @@ test('Back after leaving leads to the page before, not to a new session', () =>
     const started = () => node.metric('nearlight_sessions_started_total');
     const before = await started();
     // Chosen from the catalogue, and opened by its own address.
-    await page.goto(`${node.url}?${GENTLE}`);
+    await page.goto(`${node.url}?${GENTLE}&${PATIENT}`);
     await page.getByRole('button', { name: /^Play Nearlight/ }).click();
     await leave();
     await page.goBack();
