@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Node, until } from './support/node.mjs';
-import { launch, Tab } from './support/tab.mjs';
+import { launch, PATIENT, Tab } from './support/tab.mjs';
 
 const GAMES = {
   fails: 'exit 3',
@@ -47,7 +47,7 @@ const game = (id, name, use) => test(name, async (t) => {
     return;
   }
   for (const transport of ['webrtc', 'webtransport', 'websocket']) {
-    await Tab.with({ browser, node, query: `?play=${id}&width=640&height=360&fps=15&transport=${transport}` }, use);
+    await Tab.with({ browser, node, query: `?play=${id}&width=640&height=360&fps=15&transport=${transport}&${PATIENT}` }, use);
     await node.sessionsToBe(0);
   }
 });
@@ -59,6 +59,12 @@ async function told({ page }, title, mark) {
   assert.equal(await panel.locator('.mark').getAttribute('data-mark'), mark);
   return panel.locator('.detail').textContent();
 }
+
+/** Ends what is typed, again where the window that is seen did not have the focus yet. */
+const finish = ({ page }) => until('the end of what is typed', async () => {
+  await page.keyboard.press('Control+d');
+  return (await page.evaluate(() => window.nearlight.state.name)) === 'ended' ? true : undefined;
+});
 
 const again = ({ page }) => page.getByRole('button', { name: 'Play again' });
 
@@ -79,7 +85,7 @@ game('crashes', 'a game that crashes is told with its signal, and can be played 
   for (let tries = 0; tries < 2; tries += 1) {
     await tab.state('live');
     await until('a game that is seen', async () => (Math.max(...(await tab.picture())) > 200 ? true : undefined));
-    await tab.page.keyboard.press('Control+d');
+    await finish(tab);
     assert.equal(await told(tab, 'The game crashed', 'crashed'), 'The game crashed (signal 11: memory that is not its own).');
     if (tries === 0) await again(tab).click();
   }
@@ -88,6 +94,6 @@ game('crashes', 'a game that crashes is told with its signal, and can be played 
 game('leaves', 'a game that is left ends as a session does', async (tab) => {
   await tab.state('live');
   await until('a game that is seen', async () => (Math.max(...(await tab.picture())) > 200 ? true : undefined));
-  await tab.page.keyboard.press('Control+d');
+  await finish(tab);
   assert.equal(await told(tab, 'The session has ended', 'done'), 'The programme came to its end.');
 });
