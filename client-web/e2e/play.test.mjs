@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Node, until } from './support/node.mjs';
+import { point } from './support/pointer.mjs';
 import { writeBlocks } from './support/scene.mjs';
 import { alone, changed, gentle, GENTLE, launch, PATIENT, reached, Tab } from './support/tab.mjs';
 
@@ -81,7 +82,7 @@ for (const transport of ['webrtc', 'webtransport', 'websocket']) describe(`over 
     demo(async (tab) => {
       await tab.playing();
       await tab.page.mouse.move(...(await tab.at(0.5, 0.5)));
-      await tab.shown();
+      await tab.shown(() => point(tab, 0.5, 0.5));
       await tab.inputs();
       const before = await tab.lastInput();
       await tab.page.mouse.wheel(0, -100);
@@ -120,7 +121,7 @@ for (const transport of ['webrtc', 'webtransport', 'websocket']) describe(`over 
       await tab.shown();
       const before = await tab.picture();
       for (let step = 1; step <= 10; step += 1) await tab.page.mouse.move(x + step * 15, y);
-      await tab.shown();
+      await tab.shown(async () => { for (const step of [9, 10]) await tab.page.mouse.move(x + step * 15, y); });
       await tab.pictureChanges(before, 0.05);
       const kinds = await tab.inputs();
       assert.ok(kinds.includes('relative'), `sent: ${kinds}`);

@@ -9,7 +9,7 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { invite, SPECTATOR } from './support/invite.mjs';
 import { Node, until } from './support/node.mjs';
-import { drawnAt } from './support/pointer.mjs';
+import { pointedAt } from './support/pointer.mjs';
 import { launch, PATIENT, Tab } from './support/tab.mjs';
 
 const GAMES = fileURLToPath(new URL('../../games', import.meta.url));
@@ -52,12 +52,10 @@ for (const transport of ['webrtc', 'webtransport']) {
         return picture < screen ? true : undefined;
       });
       const link = await invite(player, SPECTATOR);
-      await player.page.mouse.move(...(await player.at(0.3, 0.6)));
       await Tab.with({ browser, node, query: `?${FEW}&transport=${transport}${link.slice(link.indexOf('#'))}` }, async (viewer) => {
         await viewer.state('live');
-        await drawnAt(viewer, 0.3, 0.6);
-        await player.page.mouse.move(...(await player.at(0.2, 0.25)));
-        await drawnAt(viewer, 0.2, 0.25);
+        await pointedAt(viewer, player, 0.3, 0.6);
+        await pointedAt(viewer, player, 0.2, 0.25);
         const [picture, screen] = await widths(viewer);
         assert.ok(picture < screen, `a picture of ${picture} across for a screen of ${screen}`);
       });

@@ -10,8 +10,23 @@ export async function drawn(tab) {
   return box === null ? undefined : [(box.x + box.width / 2 - left) / (right - left), (box.y + box.height / 2 - top) / (bottom - top)];
 }
 
-/** Waits until the pointer that the page draws is there. */
-export const drawnAt = (tab, x, y) => until(`a pointer at ${x}, ${y}`, async () => {
+/** Waits until the pointer that the page draws is there; does this between two looks. */
+export const drawnAt = (tab, x, y, again = async () => undefined) => until(`a pointer at ${x}, ${y}`, async () => {
   const at = await drawn(tab);
-  return at !== undefined && Math.abs(at[0] - x) < 0.06 && Math.abs(at[1] - y) < 0.06 ? true : undefined;
+  if (at !== undefined && Math.abs(at[0] - x) < 0.06 && Math.abs(at[1] - y) < 0.06) return true;
+  await again();
+  return undefined;
 });
+
+/** Has the player point there, also where the mouse is there already. */
+export async function point(player, x, y) {
+  const [left, top] = await player.at(x, y);
+  for (const beside of [2, 0]) await player.page.mouse.move(left + beside, top);
+}
+
+/** The same until this tab draws it: motion that is lost on the way is not sent again. */
+export async function pointedAt(tab, player, x, y) {
+  const again = () => point(player, x, y);
+  await again();
+  await drawnAt(tab, x, y, again);
+}

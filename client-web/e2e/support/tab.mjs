@@ -202,12 +202,14 @@ export class Tab {
     });
   }
 
-  /** Waits until the picture shows every input that was sent. */
-  async shown() {
+  /** Waits until the picture shows every input that was sent, or what came after it: motion that is lost is not sent again, but moved `again`. */
+  async shown(again = async () => undefined) {
     const newest = await this.lastInput();
     await until(`input ${newest} in the picture`, async () => {
       const strip = await this.strip();
-      return strip !== undefined && reached(strip.input, newest & 0xffff) ? strip : undefined;
+      if (strip !== undefined && reached(strip.input, newest & 0xffff)) return strip;
+      await again();
+      return undefined;
     });
     return newest;
   }
