@@ -13,8 +13,8 @@ x11.XOpenDisplay.restype = ctypes.c_void_p
 for name in ("XCreateSimpleWindow", "XInternAtom", "XDefaultRootWindow", "XGetSelectionOwner"):
     getattr(x11, name).restype = ctypes.c_ulong
 
-KEY_PRESS_MASK, PROPERTY_CHANGE_MASK = 1 << 0, 1 << 22
-KEY_PRESS, SELECTION_REQUEST, SELECTION_NOTIFY = 2, 30, 31
+KEY_PRESS_MASK, KEY_RELEASE_MASK, PROPERTY_CHANGE_MASK = 1 << 0, 1 << 1, 1 << 22
+KEY_PRESS, KEY_RELEASE, SELECTION_REQUEST, SELECTION_NOTIFY = 2, 3, 30, 31
 CONTROL = 1 << 2
 ATOM = 4
 
@@ -40,7 +40,9 @@ class Event(ctypes.Union):
 display = ctypes.c_void_p(x11.XOpenDisplay(None))
 root = ctypes.c_ulong(x11.XDefaultRootWindow(display))
 window = ctypes.c_ulong(x11.XCreateSimpleWindow(display, root, 0, 0, 640, 360, 0, 0, ctypes.c_ulong(0x304050)))
-x11.XSelectInput(display, window, ctypes.c_long(KEY_PRESS_MASK | PROPERTY_CHANGE_MASK))
+x11.XSelectInput(display, window, ctypes.c_long(KEY_PRESS_MASK | KEY_RELEASE_MASK | PROPERTY_CHANGE_MASK))
+# A key that is held is pressed again and again, and released once.
+x11.XkbSetDetectableAutoRepeat(display, 1, None)
 x11.XMapWindow(display, window)
 x11.XSync(display, 0)
 x11.XSetInputFocus(display, window, 2, ctypes.c_ulong(0))
@@ -53,6 +55,7 @@ def atom(name):
 CLIPBOARD, TARGETS, INCR, PASTED = map(atom, (b"CLIPBOARD", b"TARGETS", b"INCR", b"PASTED"))
 UTF8, PNG = atom(b"UTF8_STRING"), atom(b"image/png")
 wanted, held = [], (UTF8, b"")
+is_down = False
 
 
 def ask():
@@ -89,10 +92,13 @@ def serve(asked):
 
 
 def handle(event):
-    global held
-    if event.type == KEY_PRESS and event.key.state & CONTROL and x11.XLookupKeysym(ctypes.byref(event), 0) == ord("v"):
-        wanted[:] = [UTF8, PNG]
-        ask()
+    global held, is_down
+    is_key = event.type in (KEY_PRESS, KEY_RELEASE) and x11.XLookupKeysym(ctypes.byref(event), 0) == ord("v")
+    if is_key:
+        repeats, is_down = is_down, event.type == KEY_PRESS
+        if is_down and not repeats and event.key.state & CONTROL:
+            wanted[:] = [UTF8, PNG]
+            ask()
     elif event.type == SELECTION_NOTIFY and wanted and event.answer.target == wanted[0]:
         of = wanted.pop(0)
         if event.answer.property == 0:
