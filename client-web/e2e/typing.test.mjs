@@ -99,8 +99,11 @@ const send = (cdp, type, code, key, modifiers, more = {}) => cdp.send('Input.dis
 /** Strikes a key: as a system does whose layout makes `key` of it. */
 async function stroke(cdp, code, key, modifiers = 0) {
   const types = [...key].length === 1 && (modifiers & (ALT | CTRL)) === 0;
-  await send(cdp, types ? 'keyDown' : 'rawKeyDown', code, key, modifiers, types ? { text: key } : {});
-  await send(cdp, 'keyUp', code, key, modifiers);
+  // Together: what is held while a machine stands still repeats.
+  await Promise.all([
+    send(cdp, types ? 'keyDown' : 'rawKeyDown', code, key, modifiers, types ? { text: key } : {}),
+    send(cdp, 'keyUp', code, key, modifiers),
+  ]);
 }
 
 /** What keys type in these layouts: alone, with Shift, with AltGr. */
@@ -212,7 +215,7 @@ types('an on-screen keyboard opens by a button, and types', async (tab, cdp) => 
   await page.touchscreen.tap(...(await tab.at(0.7, 0.5)));
   assert.equal(await focused(), 'text-field');
   await android(() => cdp.send('Input.insertText', { text: 'x' }));
-  await page.locator('.text-field').press('Enter');
+  await stroke(cdp, 'Enter', 'Enter');
   // Put away by the button; then keys are places.
   await tab.press(button, 'tap');
   await page.getByRole('button', { name: 'Type text', pressed: false }).waitFor();
@@ -299,12 +302,12 @@ types('a path that breaks leaves nothing pressed, and keys are text as before', 
   await stroke(cdp, 'KeyY', 'z');
   for (const what of ['change', 'silence']) {
     await send(cdp, 'rawKeyDown', 'ShiftLeft', 'Shift', SHIFT);
-    const breaks = tab.until(() => window.nearlight.state.name !== 'live');
-    await HAPPENS[what]({ way, page }, 4_000);
-    await breaks;
+    const seen = tab.until(() => window.nearlight.state.name !== 'live');
+    await HAPPENS[what]({ way, page, seen }, 4_000);
     // It is let go of where nobody hears of it.
     await send(cdp, 'keyUp', 'ShiftLeft', 'Shift', 0);
     await tab.state('live');
+    await tab.hears();
     assert.equal(await page.evaluate(() => document.activeElement.className), 'text-field');
     // With Shift held it would be another.
     await stroke(cdp, 'Tab', 'Tab');
@@ -315,7 +318,7 @@ types('a path that breaks leaves nothing pressed, and keys are text as before', 
 }, {}, { way: true });
 
 types('a guest types once its role lets it, and nothing as a spectator', async (tab, cdp) => {
-  const join = (link, use) => Tab.with({ browser, node, query: `?${SMALL}${link.slice(link.indexOf('#'))}` }, async (guest) => {
+  const join = (link, use) => Tab.with({ browser, node, query: `?${SMALL}&${PATIENT}${link.slice(link.indexOf('#'))}` }, async (guest) => {
     await guest.state('live');
     await use(guest, await guest.context.newCDPSession(guest.page));
   });
@@ -329,7 +332,7 @@ types('a guest types once its role lets it, and nothing as a spectator', async (
     assert.deepEqual(await guest.inputs(), []);
     // The same tab, by the other link.
     await guest.page.goto('about:blank');
-    await guest.page.goto(`${node.url}?${SMALL}${links.co_player.slice(links.co_player.indexOf('#'))}`);
+    await guest.page.goto(`${node.url}?${SMALL}&${PATIENT}${links.co_player.slice(links.co_player.indexOf('#'))}`);
     await guest.until(() => window.nearlight?.hello?.role === 'co_player');
     await guest.state('live');
     await guest.page.locator('.surface').focus();

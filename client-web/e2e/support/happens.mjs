@@ -3,20 +3,20 @@
 const wall = () => performance.timeOrigin + performance.now();
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-/** What may happen to a page whose way to the node is cut for `down` milliseconds; each yields when it was mended. */
+/** What may happen to a page whose way to the node is cut for `down` milliseconds, and until `seen` settles; each yields when it was mended. */
 export const HAPPENS = {
   /** Nothing passes for a while, and nobody is told. */
-  async silence({ way }, down) {
+  async silence({ way, seen }, down) {
     way.cut();
-    await pause(down);
+    await Promise.all([pause(down), seen]);
     way.mend();
     return wall();
   },
   /** The browser goes over to another network. */
-  async change({ way, page }, down) {
+  async change({ way, page, seen }, down) {
     way.cut();
     await page.context().setOffline(true);
-    await pause(down);
+    await Promise.all([pause(down), seen]);
     way.mend({ elsewhere: true });
     const mended = wall();
     await page.context().setOffline(false);
