@@ -20,6 +20,9 @@ export const TARGET = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL('../
 const STATE = mkdtempSync(join(tmpdir(), 'nearlight-e2e-'));
 process.once('exit', () => { rmSync(STATE, { recursive: true, force: true }); });
 
+/** Users that games of this file's nodes run as: no node beside may have the same. */
+const FIRST_USER = 1_879_048_192 + (process.pid % 100_000) * 1_000;
+
 /** The program that is tested. */
 export function binary() {
   const path = process.env.NEARLIGHT_BIN ?? `${TARGET}/debug/nearlight`;
@@ -57,6 +60,7 @@ export class Node {
       'video.probe_limit': '60s',
       'sessions.connect': '120s',
       'server.state_dir': STATE,
+      'games.first_user': String(FIRST_USER),
       ...settings,
     };
     const given = Object.entries(all).flatMap(([key, value]) => ['--set', `${key}=${value}`]);

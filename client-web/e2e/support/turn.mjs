@@ -1,5 +1,6 @@
 // A TURN server of the system (coturn), on loopback.
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,12 +13,18 @@ const BINARY = process.env.TURNSERVER ?? '/usr/bin/turnserver';
 /** Why there is none, or false. */
 export const missing = leftOut(existsSync(BINARY) ? undefined : `${BINARY} is missing: run \`make setup-test\``, () => true);
 
+/** One that is free, and that the system gives nobody who asks for any: it is free a moment later, too. */
 async function freePort() {
   const socket = createSocket('udp4');
-  await new Promise((resolve) => { socket.bind(0, '127.0.0.1', resolve); });
-  const { port } = socket.address();
+  const bound = new Promise((resolve) => {
+    socket.on('listening', () => { resolve(true); });
+    socket.on('error', () => { resolve(false); });
+  });
+  const port = randomInt(12_000, 30_000);
+  socket.bind(port, '127.0.0.1');
+  const isFree = await bound;
   await new Promise((resolve) => { socket.close(resolve); });
-  return port;
+  return isFree ? port : freePort();
 }
 
 export class Turn {
