@@ -59,7 +59,7 @@ game('a file is brought, the game sees the same bytes, and it is had back', asyn
   // What went is noted once it has gone.
   const all = await until('the file to be noted', async () => {
     const noted = await exchange.transfers();
-    return noted.at(-1).bytes === bytes.length && noted.length > 1 ? noted : undefined;
+    return noted.at(-1)?.bytes === bytes.length && noted.length > 1 ? noted : undefined;
   });
   assert.deepEqual(all[0], { what: 'file', way: 'to_game', bytes: bytes.length, whole: true });
   assert.deepEqual(all.at(-1), { what: 'file', way: 'from_game', bytes: bytes.length, whole: true });
