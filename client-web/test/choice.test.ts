@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { FORGIVE_MS, TransportChoice, type Abilities, type Chosen, type Lacks, type TransportWish } from '../src/session/choice.ts';
+import { FORGIVE_MS, TransportChoice, type Abilities, type Chosen, type Lacks, type TransportKind, type TransportWish } from '../src/session/choice.ts';
 import type { Comparison } from '../src/session/measured.ts';
 import { unkept } from './scene.ts';
 
@@ -57,6 +57,13 @@ describe('the choice of a transport', () => {
   it('waits longer for what was asked for', () => {
     expect(made('webtransport').limitMs('webtransport')).toBeGreaterThan(made().limitMs('webtransport'));
     expect(made().limitMs('websocket')).toBe(made('websocket').limitMs('websocket'));
+  });
+
+  it('is not what was wanted where something else was connected sooner, and says that', () => {
+    const why = (choice: TransportChoice, kind: TransportKind): string => choice.reason(kind, new Map(), able, node, 0);
+    expect(why(made(), 'webtransport')).toBe('WebRTC was not connected as soon; decodes H264, AV1');
+    expect(why(made('webtransport'), 'webrtc')).toBe('WebTransport was not connected as soon');
+    expect(why(made(), 'webrtc')).toBe('the default');
   });
 
   it('remembers what failed, and not for ever', () => {

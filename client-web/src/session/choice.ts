@@ -121,7 +121,10 @@ export class TransportChoice {
   reason(kind: TransportKind, slow: ReadonlyMap<TransportKind, number>, abilities: Abilities, node: Offered, now: number): string {
     const before = this.order.slice(0, Math.max(this.order.indexOf(kind), 0));
     const obstacles = before.map((other) => this.obstacle(other, abilities, node, now) ?? this.slowness(other, slow.get(other)));
-    const why = obstacles.filter((obstacle) => obstacle !== undefined).join(', ') || this.why;
+    const [wanted] = before;
+    // One that the node answered late has had no time yet: it is in no doubt, and slower all the same.
+    const other = wanted === undefined ? this.why : `${TITLES[wanted]} was not connected as soon`;
+    const why = obstacles.filter((obstacle) => obstacle !== undefined).join(', ') || other;
     return kind === 'webrtc' ? why : `${why}; decodes ${abilities.decodes.join(', ')}`;
   }
 
