@@ -119,20 +119,22 @@ async function shell(tab, line) {
 const cursor = (tab) => tab.page.evaluate(() => window.getComputedStyle(document.querySelector('.surface')).cursor);
 
 game('terminal', 'the pointer is the one that the game shows, and is hidden when the game hides it', async (tab) => {
-  const other = (than, ...place) => until('another pointer', async () => {
+  const other = (than, again = async () => undefined) => until('another pointer', async () => {
     const now = await cursor(tab);
     if (now.startsWith('image-set(') && now !== than) return now;
-    // It may have come before what was typed, or not at all.
-    if (place.length > 0) await point(tab, ...place);
+    await again();
     return undefined;
   });
-  const text = await other(undefined, 0.5, 0.5);
+  await tab.page.mouse.move(...(await tab.at(0.5, 0.5)));
+  const text = await other(undefined);
   // xterm's way to ask for another one.
   await tab.page.keyboard.type("printf '\\033]22;crosshair\\007'");
   // It hides the pointer while somebody types, until it is moved.
   await until('no pointer', async () => ((await cursor(tab)) === 'none' ? true : undefined));
   await tab.page.keyboard.press('Enter');
-  await other(text, 0.4, 0.4);
+  await tab.page.mouse.move(...(await tab.at(0.4, 0.4)));
+  // It may have come before the key, or not at all.
+  await other(text, () => point(tab, 0.4, 0.4));
   // Whoever comes anew is told, too.
   await tab.page.reload();
   await tab.state('live');
