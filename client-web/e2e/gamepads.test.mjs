@@ -203,7 +203,58 @@ const tap = (tab, button) => tab.page.evaluate(async (which) => {
   }
 }, button);
 
-const [A, B, UP, DOWN, HOME] = [0, 1, 12, 13, 16];
+const [A, B, UP, DOWN, LEFT, RIGHT, HOME] = [0, 1, 12, 13, 14, 15, 16];
+
+/** Moves the focus by gamepad until what has it is called, or says, this. */
+const go = (tab, button, text) => until(`the focus on ${text}`, async () => {
+  const now = await tab.page.evaluate(() => document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent);
+  if (now.startsWith(text)) return true;
+  await tap(tab, button);
+  return undefined;
+});
+
+game('pads', 'webrtc', 'what the menu opens is worked by gamepad alone, and nothing of it reaches the game', async (tab) => {
+  const { page } = tab;
+  await does(tab, 'plug', 0);
+  await paints(tab, [REST, [0, 0], [0, 0], [0, 0]]);
+  const menu = async (row) => {
+    await tap(tab, HOME);
+    await page.getByRole('menu', { name: 'Session' }).waitFor();
+    await go(tab, DOWN, row);
+  };
+  // A choice has something on both its sides.
+  await menu('Picture');
+  await tap(tab, RIGHT);
+  await go(tab, UP, 'PicturePixel by pixel');
+  await tap(tab, LEFT);
+  await go(tab, UP, 'PictureAs large as the window');
+  await go(tab, DOWN, 'Invite');
+  await tap(tab, A);
+  const box = page.getByRole('complementary', { name: 'Invite' });
+  await box.waitFor();
+  await until('the role', () => page.evaluate(() => (document.activeElement.id === 'invite-role' ? true : undefined)));
+  await tap(tab, RIGHT);
+  await go(tab, DOWN, 'Make a link');
+  await tap(tab, A);
+  await box.getByRole('listitem').getByText('Co-player').waitFor();
+  // The game draws all that it is told, and was told nothing.
+  await paints(tab, [REST, [0, 0], [0, 0], [0, 0]]);
+  await go(tab, DOWN, 'Revoke');
+  await tap(tab, A);
+  await until('no invitation', async () => ((await box.getByRole('listitem').count()) === 0 ? true : undefined));
+  await tap(tab, B);
+  await box.waitFor({ state: 'hidden' });
+  await does(tab, 'press', 0, A, true);
+  await paints(tab, [[220, 140], [0, 0], [0, 0], [0, 0]]);
+  await does(tab, 'press', 0, A, false);
+  await paints(tab, [REST, [0, 0], [0, 0], [0, 0]]);
+  await menu('Keys');
+  await tap(tab, A);
+  await page.getByRole('complementary', { name: 'Keys' }).waitFor();
+  // Home is the way out of everything.
+  await tap(tab, HOME);
+  await page.getByRole('complementary', { name: 'Keys' }).waitFor({ state: 'hidden' });
+});
 
 test('a game is chosen, its menu is opened, and it is left by gamepad alone', async (t) => {
   const entry = entries.find(({ id }) => id === 'pads');

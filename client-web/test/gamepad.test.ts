@@ -280,11 +280,14 @@ describe('the page by gamepad', () => {
     expect(say(commands, 0, [0])).toBe('press');
     expect(say(commands, 10_000, [0])).toBeUndefined();
     expect(say(commands, 10_010, [])).toBeUndefined();
-    expect(say(commands, 10_020, [13])).toBe('next');
+    expect(say(commands, 10_020, [13])).toBe('down');
     expect(say(commands, 10_400, [13])).toBeUndefined();
-    expect(say(commands, 10_500, [13])).toBe('next');
-    expect(say(commands, 10_510, [], [0, -1])).toBe('previous');
-    expect(say(commands, 10_520, [1])).toBe('back');
+    expect(say(commands, 10_500, [13])).toBe('down');
+    expect(say(commands, 10_510, [], [0, -1])).toBe('up');
+    expect(say(commands, 10_520, [15])).toBe('right');
+    expect(say(commands, 10_530, [], [-1, 0])).toBe('left');
+    expect(say(commands, 10_540, [1])).toBe('back');
+    expect(say(commands, 20_000, [1])).toBeUndefined();
   });
 
   it('opens the menu by home, or by select and start that are held', () => {

@@ -76,11 +76,15 @@ export class FilesBox {
     }, { signal });
   }
 
+  get isOpen(): boolean {
+    return !this.element.hidden;
+  }
+
   /** Opens or closes it; says which. */
   toggle(): boolean {
     this.element.hidden = !this.element.hidden;
     clearInterval(this.timer);
-    if (!this.element.hidden) {
+    if (this.isOpen) {
       this.read();
       this.timer = setInterval(() => { this.read(); }, READ_MS);
       this.bring.focus();

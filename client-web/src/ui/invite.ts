@@ -111,6 +111,8 @@ export class InviteBox {
     this.does.revoke(id).then(
       () => {
         this.links.delete(id);
+        // The focus does not fall out of the box with what had it.
+        this.role.focus();
         this.read();
       },
       (error: unknown) => { this.fail(error); },

@@ -100,9 +100,11 @@ export class SessionMenu {
       item.onChoose(value);
     };
     row.addEventListener('click', () => { turn(1); });
-    row.addEventListener('keydown', ({ key }) => {
-      if (key === 'ArrowRight') turn(1);
-      else if (key === 'ArrowLeft') turn(-1);
+    row.addEventListener('keydown', (event) => {
+      const by = event.key === 'ArrowRight' ? 1 : event.key === 'ArrowLeft' ? -1 : 0;
+      if (by === 0) return;
+      event.preventDefault();
+      turn(by);
     });
     return row;
   }

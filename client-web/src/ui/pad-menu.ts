@@ -1,5 +1,5 @@
-// The page by gamepad alone: what has the focus moves with the directional pad or the left stick, the lower button
-// presses it, the right one leaves. Only where gamepads are not the session's.
+// The page by gamepad alone: what has the focus moves with the directional pad or the left stick, left and right choose where it is
+// one of several, the lower button presses it, the right one leaves. Only where gamepads are not the session's.
 import { stateOf, type PadLike } from '../input/gamepad.ts';
 
 /** Time between looks. */
@@ -13,7 +13,7 @@ const OPEN_MS = 600;
 const PUSHED = 20_000;
 
 /** What a press on a gamepad is to the page. */
-export type PadCommand = 'next' | 'previous' | 'press' | 'back' | 'open';
+export type PadCommand = 'up' | 'down' | 'left' | 'right' | 'press' | 'back' | 'open';
 
 /** Bits of a state's buttons. */
 const [A, B, SELECT, START, HOME] = [1, 1 << 1, 1 << 8, 1 << 9, 1 << 16];
@@ -43,20 +43,26 @@ export class PadCommands {
       return 'open';
     }
     this.opened &&= opens;
-    const next = (buttons & (DOWN | RIGHT)) !== 0 || x > PUSHED || y > PUSHED;
-    const previous = (buttons & (UP | LEFT)) !== 0 || x < -PUSHED || y < -PUSHED;
-    const command = next ? 'next' : previous ? 'previous' : (buttons & A) !== 0 ? 'press' : (buttons & B) !== 0 ? 'back' : undefined;
+    const command = wayOf(buttons, x, y) ?? ((buttons & A) !== 0 ? 'press' : (buttons & B) !== 0 ? 'back' : undefined);
     if (command !== this.held) {
       this.held = command;
       this.again = now + REPEAT_AFTER_MS;
       return command;
     }
-    if ((command === 'next' || command === 'previous') && now >= this.again) {
+    if (command !== undefined && command !== 'press' && command !== 'back' && now >= this.again) {
       this.again = now + REPEAT_MS;
       return command;
     }
     return undefined;
   }
+}
+
+/** Where the directional pad or the stick points. */
+function wayOf(buttons: number, x: number, y: number): 'up' | 'down' | 'left' | 'right' | undefined {
+  if ((buttons & DOWN) !== 0 || y > PUSHED) return 'down';
+  if ((buttons & UP) !== 0 || y < -PUSHED) return 'up';
+  if ((buttons & RIGHT) !== 0 || x > PUSHED) return 'right';
+  return (buttons & LEFT) !== 0 || x < -PUSHED ? 'left' : undefined;
 }
 
 export interface PadMenuOptions {
@@ -88,20 +94,63 @@ export class PadMenu {
     if (command === 'open') this.options.onOpen();
     else if (scope === undefined) return;
     else if (command === 'back') this.options.onBack();
-    else if (command === 'press') {
-      if (document.activeElement instanceof HTMLElement && scope.contains(document.activeElement)) document.activeElement.click();
-    } else move(scope, command === 'next' ? 1 : -1);
+    else if (command === 'press') press(scope);
+    else go(scope, command);
   }
 }
 
-/** Moves the focus by one among what can have it. */
+/** What has the focus, where that is within this. */
+function focusedIn(scope: HTMLElement): HTMLElement | undefined {
+  const { activeElement } = document;
+  return activeElement instanceof HTMLElement && scope.contains(activeElement) ? activeElement : undefined;
+}
+
+function press(scope: HTMLElement): void {
+  const focused = focusedIn(scope);
+  // A list that is clicked by a program does not open.
+  if (focused instanceof HTMLSelectElement) choose(focused, (focused.selectedIndex + 1) % focused.options.length);
+  else focused?.click();
+}
+
+function go(scope: HTMLElement, way: 'up' | 'down' | 'left' | 'right'): void {
+  const focused = focusedIn(scope);
+  if (focused !== undefined && (way === 'left' || way === 'right') && turned(focused, way)) return;
+  move(scope, way === 'down' || way === 'right' ? 1 : -1);
+}
+
+/** Chooses what is beside what is chosen; says whether there is such a choice here. */
+function turned(element: HTMLElement, way: 'left' | 'right'): boolean {
+  const by = way === 'right' ? 1 : -1;
+  if (element instanceof HTMLSelectElement) {
+    choose(element, Math.min(Math.max(element.selectedIndex + by, 0), element.options.length - 1));
+    return true;
+  }
+  if (element instanceof HTMLInputElement && element.type === 'range') {
+    if (by === 1) element.stepUp();
+    else element.stepDown();
+    element.dispatchEvent(new Event('input', { bubbles: true }));
+    return true;
+  }
+  // The rows of the session's menu hear keys, and take those that they make something of.
+  const key = way === 'right' ? 'ArrowRight' : 'ArrowLeft';
+  return element.getAttribute('role') === 'menuitem' && !element.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
+}
+
+function choose(list: HTMLSelectElement, index: number): void {
+  list.selectedIndex = index;
+  list.dispatchEvent(new Event('change', { bubbles: true }));
+}
+
+/** Moves the focus by one among what can have it; from what cannot, to what comes after that or before. */
 function move(scope: HTMLElement, by: 1 | -1): void {
-  const all = [...scope.querySelectorAll<HTMLElement>('a[href], button, input, select')].filter(
+  const all = [...scope.querySelectorAll<HTMLElement>('a[href], button, input, select, summary')].filter(
     (each) => each.checkVisibility() && !(each as HTMLButtonElement).disabled && each.tabIndex >= 0,
   );
-  const at = all.indexOf(document.activeElement as HTMLElement);
-  const next = at === -1 ? (by === 1 ? 0 : all.length - 1) : (at + by + all.length) % all.length;
-  const element = all[next];
+  const focused = focusedIn(scope);
+  const at = all.findIndex((each) => each === focused);
+  const after = focused === undefined ? 0 : all.filter((each) => (focused.compareDocumentPosition(each) & Node.DOCUMENT_POSITION_FOLLOWING) === 0).length;
+  const to = at !== -1 ? at + by : by === 1 ? after : after - 1;
+  const element = all[(to + all.length) % all.length];
   element?.focus();
   element?.scrollIntoView({ block: 'nearest' });
 }

@@ -71,6 +71,13 @@ export interface PlayerEvents {
   readonly onProve: () => void;
 }
 
+/** A box at the side of the picture. */
+interface SideBox {
+  readonly element: HTMLElement;
+  readonly isOpen: boolean;
+  toggle(): boolean;
+}
+
 type Colour = readonly [number, number, number];
 
 const LOOK = 'Click the picture to look around';
@@ -115,9 +122,8 @@ export class Player {
   readonly menu = new SessionMenu(() => {
     this.bar.showMenu(false);
     this.surface.focus({ preventScroll: true });
-    if (this.controllers.isOpen) return;
-    this.padMenu = false;
-    this.input.gamepads.waitForRest();
+    // What was chosen may open a box, which is the gamepad's then.
+    queueMicrotask(() => { this.settlePads(); });
   });
   private readonly place: PicturePlace;
   /** What may be done in the session; known once there is one. */
@@ -134,7 +140,7 @@ export class Player {
   private playedMs = 0;
 
   private title = '';
-  /** Gamepads are at the bar, and not the session's. */
+  /** A gamepad opened the menu: until that and what was opened from it are closed, gamepads are not the session's. */
   private padMenu = false;
   /** Keys are text as the user types it, and not places. */
   private typing = false;
@@ -382,12 +388,13 @@ export class Player {
 
   /** What gamepads move the focus in; nothing while they are the session's. */
   get padScope(): HTMLElement | undefined {
-    if (this.session.state.name === 'live' && !this.padMenu && !this.controllers.isOpen) return undefined;
     if (this.controllers.isTeaching) return undefined;
-    return this.menu.isOpen ? this.menu.element : this.element;
+    if (this.session.state.name !== 'live') return this.element;
+    if (!this.padMenu && !this.controllers.isOpen) return undefined;
+    return this.menu.isOpen ? this.menu.element : this.openBoxes[0]?.element;
   }
 
-  /** Takes gamepads to the bar, or back to the session. */
+  /** Takes gamepads to the menu, or back to the session. */
   togglePadMenu(): void {
     if (this.session.state.name !== 'live') return;
     if (this.padMenu) {
@@ -405,10 +412,17 @@ export class Player {
       this.does('leave');
       return;
     }
-    if (this.controllers.isOpen) this.toggleControllers();
+    if (!this.menu.isOpen) for (const box of this.openBoxes) this.closeBox(box);
     this.padMenu = false;
     this.input.gamepads.waitForRest();
     this.surface.focus({ preventScroll: true });
+  }
+
+  /** Gamepads are the session's again once the menu and what was opened from it are closed. */
+  private settlePads(): void {
+    if (!this.padMenu || this.menu.isOpen || this.openBoxes.length > 0) return;
+    this.padMenu = false;
+    this.input.gamepads.waitForRest();
   }
 
   /** Says what is played; the catalogue may know it only after the session began. */
@@ -441,7 +455,7 @@ export class Player {
     this.clipboard.allow(sharing?.clipboard ?? undefined);
     this.offerClipboard();
     this.files.allow(sharing?.files ?? undefined);
-    if (sharing?.files != null) this.menu.add({ id: 'files', label: 'Files', onChoose: () => { this.files.toggle(); } });
+    if (sharing?.files != null) this.menu.add({ id: 'files', label: 'Files', onChoose: () => { this.open(this.files); } });
     if (!this.watches) return;
     for (const id of ['keyboard', 'keys', 'controllers']) this.menu.remove(id);
     this.cursor.setOver(true);
@@ -495,16 +509,20 @@ export class Player {
   }
 
   /** Opens a box at the side, or closes it; there is one at a time. Says which. */
-  private open(box: { readonly isOpen: boolean; toggle(): boolean } | undefined): boolean {
-    for (const other of [this.invite, this.controllers, this.keys, this.saves, this.lease]) {
-      if (other !== box && other?.isOpen === true) this.closeBox(other);
-    }
+  private open(box: SideBox | undefined): boolean {
+    for (const other of this.openBoxes) if (other !== box) this.closeBox(other);
     // What is held stays where it is meanwhile, and must not stay down.
     if (box !== undefined) this.input.releaseAll();
-    return box?.toggle() ?? false;
+    const opened = box?.toggle() ?? false;
+    this.settlePads();
+    return opened;
   }
 
-  private closeBox(box: { toggle(): boolean }): void {
+  private get openBoxes(): readonly SideBox[] {
+    return [this.invite, this.controllers, this.keys, this.saves, this.files, this.lease].filter((box) => box !== undefined).filter(({ isOpen }) => isOpen);
+  }
+
+  private closeBox(box: SideBox): void {
     box.toggle();
     if (box === this.invite) this.bar.pressInvite(false);
     if (box === this.controllers) this.bar.pressControllers(false);
