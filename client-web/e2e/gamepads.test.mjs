@@ -256,6 +256,29 @@ game('pads', 'webrtc', 'what the menu opens is worked by gamepad alone, and noth
   await page.getByRole('complementary', { name: 'Keys' }).waitFor({ state: 'hidden' });
 });
 
+test('the library is searched by gamepad alone', () => {
+  const prepare = (context) => context.addInitScript(double);
+  return Tab.with({ browser, node, prepare }, async (tab) => {
+    const { page } = tab;
+    const field = page.getByRole('searchbox', { name: 'Search the library' });
+    await field.waitFor();
+    await does(tab, 'plug', 0);
+    await go(tab, DOWN, 'Search the library');
+    await tap(tab, A);
+    await go(tab, DOWN, 'q');
+    await tap(tab, A);
+    // There is none with this letter.
+    await page.getByText('Nothing here is called “q”').waitFor();
+    await go(tab, DOWN, 'Done');
+    await go(tab, LEFT, 'Delete');
+    await tap(tab, A);
+    await page.getByRole('button', { name: 'Play Gamepads' }).waitFor();
+    await tap(tab, B);
+    await go(tab, UP, 'Search the library');
+    await page.getByRole('group', { name: 'Keys to write with' }).waitFor({ state: 'detached' });
+  });
+});
+
 test('a game is chosen, its menu is opened, and it is left by gamepad alone', async (t) => {
   const entry = entries.find(({ id }) => id === 'pads');
   if (entry.unavailable !== undefined) {

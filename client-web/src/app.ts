@@ -1,7 +1,7 @@
 // Which page is shown: the catalogue or a player. The address says it too (`?play=`), so that reloading,
 // sharing and the browser's Back do what they should.
 import { ApiProblem, type Api } from './api.ts';
-import { readGamepads } from './input/gamepad.ts';
+import { knownPads, readGamepads } from './input/gamepad.ts';
 import { TransportChoice } from './session/choice.ts';
 import { takeUp } from './session/kept.ts';
 import { Measured } from './session/measured.ts';
@@ -56,7 +56,7 @@ export class App {
     this.notice = insecureNotice(new URL(location.href));
     // For as long as the page is there.
     new PadMenu({
-      read: () => readGamepads().filter((each) => each?.connected === true && each.mapping === 'standard').filter((each) => each !== null),
+      read: () => knownPads(readGamepads()),
       scope: () => (this.player === undefined ? this.root : this.player.padScope),
       onOpen: () => { this.player?.togglePadMenu(); },
       onBack: () => { this.player?.leavePadMenu(); },

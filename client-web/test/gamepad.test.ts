@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { AT_REST, Gamepads, stateOf, type PadLike } from '../src/input/gamepad.ts';
+import { AT_REST, Gamepads, knownPads, stateOf, type PadLike } from '../src/input/gamepad.ts';
 import type { InputEvent } from '../src/input/encode.ts';
 import { mapped, moved, rememberedMaps, rememberMaps, type PadMap } from '../src/input/remap.ts';
+import { keyAfter } from '../src/ui/pad-keys.ts';
 import { PadCommands, type PadCommand } from '../src/ui/pad-menu.ts';
 import { crossed, pushed } from '../src/ui/touch-pad.ts';
 import { InputSender } from '../src/input/sender.ts';
@@ -288,6 +289,21 @@ describe('the page by gamepad', () => {
     expect(say(commands, 10_530, [], [-1, 0])).toBe('left');
     expect(say(commands, 10_540, [1])).toBe('back');
     expect(say(commands, 20_000, [1])).toBeUndefined();
+  });
+
+  it('is worked by those whose buttons the browser knows or somebody taught', () => {
+    const [standard, strange, taught, gone] = [pad(0), pad(1), pad(2), pad(3)];
+    for (const each of [strange, taught]) each.mapping = '';
+    gone.connected = false;
+    press(taught, 5, true);
+    const map: PadMap = { buttons: Array.from({ length: 17 }, (_, number) => (number === 0 ? { from: 'button', index: 5 } as const : null)), axes: [null, null, null, null] };
+    const known = knownPads([standard, null, strange, taught, gone] as unknown as PadLike[], new Map([[taught.id, map]]));
+    expect(known.map(({ buttons }) => buttons[0]?.pressed)).toEqual([false, true]);
+  });
+
+  it('has keys to write with, in rows that nothing leads out of', () => {
+    expect([keyAfter(0, 'down', 44), keyAfter(10, 'right', 44), keyAfter(11, 'up', 44), keyAfter(1, 'left', 44)]).toEqual([10, 11, 1, 0]);
+    expect([keyAfter(0, 'left', 44), keyAfter(5, 'up', 44), keyAfter(38, 'down', 44), keyAfter(43, 'right', 44)]).toEqual([0, 0, 43, 43]);
   });
 
   it('opens the menu by home, or by select and start that are held', () => {

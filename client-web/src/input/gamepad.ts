@@ -78,6 +78,16 @@ export function readGamepads(): readonly (PadLike | null)[] {
   return 'getGamepads' in navigator ? navigator.getGamepads() : [];
 }
 
+/** What those say whose buttons are known, by the browser or by what the user taught. */
+export function knownPads(pads: readonly (PadLike | null)[], maps: ReadonlyMap<string, PadMap> = rememberedMaps()): readonly Pick<PadLike, 'axes' | 'buttons'>[] {
+  return pads.flatMap((pad) => {
+    if (pad?.connected !== true) return [];
+    const map = maps.get(pad.id);
+    if (map !== undefined) return [mapped(pad, map)];
+    return pad.mapping === 'standard' ? [pad] : [];
+  });
+}
+
 export class Gamepads {
   /** By the browser's numbers. */
   private readonly told = new Map<number, Told>();

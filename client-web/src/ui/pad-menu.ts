@@ -1,6 +1,7 @@
 // The page by gamepad alone: what has the focus moves with the directional pad or the left stick, left and right choose where it is
 // one of several, the lower button presses it, the right one leaves. Only where gamepads are not the session's.
 import { stateOf, type PadLike } from '../input/gamepad.ts';
+import { isText, PadKeys } from './pad-keys.ts';
 
 /** Time between looks. */
 const LOOK_MS = 30;
@@ -76,6 +77,7 @@ export interface PadMenuOptions {
 
 export class PadMenu {
   private readonly commands = new PadCommands();
+  private readonly keys = new PadKeys();
   private readonly timer: ReturnType<typeof setInterval>;
 
   constructor(private readonly options: PadMenuOptions) {
@@ -92,10 +94,26 @@ export class PadMenu {
     if (command === undefined) return;
     const scope = this.options.scope();
     if (command === 'open') this.options.onOpen();
+    else if (this.keys.isOpen) this.write(command);
     else if (scope === undefined) return;
     else if (command === 'back') this.options.onBack();
-    else if (command === 'press') press(scope);
+    else if (command === 'press') this.press(scope);
     else go(scope, command);
+  }
+
+  private write(command: Exclude<PadCommand, 'open'>): void {
+    if (command === 'back') this.keys.close();
+    else if (command === 'press') this.keys.press();
+    else this.keys.go(command);
+  }
+
+  private press(scope: HTMLElement): void {
+    const focused = focusedIn(scope);
+    if (focused === undefined) return;
+    if (isText(focused)) this.keys.open(focused);
+    // A list that is clicked by a program does not open.
+    else if (focused instanceof HTMLSelectElement) choose(focused, (focused.selectedIndex + 1) % focused.options.length);
+    else focused.click();
   }
 }
 
@@ -103,13 +121,6 @@ export class PadMenu {
 function focusedIn(scope: HTMLElement): HTMLElement | undefined {
   const { activeElement } = document;
   return activeElement instanceof HTMLElement && scope.contains(activeElement) ? activeElement : undefined;
-}
-
-function press(scope: HTMLElement): void {
-  const focused = focusedIn(scope);
-  // A list that is clicked by a program does not open.
-  if (focused instanceof HTMLSelectElement) choose(focused, (focused.selectedIndex + 1) % focused.options.length);
-  else focused?.click();
 }
 
 function go(scope: HTMLElement, way: 'up' | 'down' | 'left' | 'right'): void {

@@ -1,0 +1,88 @@
+// Keys on the screen, for who has a gamepad alone: below the field that was pressed, into which they write.
+import { button, h } from './dom.ts';
+
+/** Each as long as the others: up and down go from one to the next. */
+const ROWS = ['1234567890', 'qwertyuiop', 'asdfghjkl-', 'zxcvbnm._+'] as const;
+/** Fields that hold text. */
+const TEXT: readonly string[] = ['search', 'text', 'password'];
+
+/** Whether somebody would type into this. */
+export function isText(element: HTMLElement): element is HTMLInputElement {
+  return element instanceof HTMLInputElement && TEXT.includes(element.type);
+}
+
+/** The key to go to, of so many: those of a row follow one another, and nothing leads out. */
+export function keyAfter(at: number, way: 'up' | 'down' | 'left' | 'right', keys: number): number {
+  const by = { up: -ROWS[0].length, down: ROWS[0].length, left: -1, right: 1 }[way];
+  return Math.min(Math.max(at + by, 0), keys - 1);
+}
+
+export class PadKeys {
+  private readonly element = h('div', { class: 'pad-keys', role: 'group', 'aria-label': 'Keys to write with' });
+  private readonly keys: readonly HTMLButtonElement[];
+  private readonly shift: HTMLButtonElement;
+  private field: HTMLInputElement | undefined;
+  private upper = false;
+
+  constructor() {
+    const letters = ROWS.flatMap((row) => Array.from(row, (key) => button({ label: key, onClick: () => { this.write(this.upper ? key.toUpperCase() : key); } })));
+    this.shift = button({ label: 'Shift', onClick: () => { this.setUpper(!this.upper); } });
+    this.keys = [
+      ...letters,
+      this.shift,
+      button({ label: 'Space', onClick: () => { this.write(' '); } }),
+      button({ label: 'Delete', onClick: () => { this.set(this.field?.value.slice(0, -1) ?? ''); } }),
+      button({ label: 'Done', kind: 'primary', onClick: () => { this.close(); } }),
+    ];
+    this.element.append(...this.keys);
+  }
+
+  /** They go with what their field is in. */
+  get isOpen(): boolean {
+    return this.element.isConnected;
+  }
+
+  open(field: HTMLInputElement): void {
+    this.field = field;
+    this.setUpper(false);
+    (field.closest('form') ?? field).after(this.element);
+    this.keys[0]?.focus();
+  }
+
+  /** The focus goes back to the field. */
+  close(): void {
+    this.element.remove();
+    this.field?.focus();
+    this.field = undefined;
+  }
+
+  press(): void {
+    this.keys.find((key) => key === document.activeElement)?.click();
+  }
+
+  go(way: 'up' | 'down' | 'left' | 'right'): void {
+    const at = this.keys.findIndex((key) => key === document.activeElement);
+    const key = this.keys[at === -1 ? 0 : keyAfter(at, way, this.keys.length)];
+    key?.focus();
+    key?.scrollIntoView({ block: 'nearest' });
+  }
+
+  private setUpper(upper: boolean): void {
+    this.upper = upper;
+    this.element.classList.toggle('upper', upper);
+    this.shift.setAttribute('aria-pressed', String(upper));
+  }
+
+  private write(text: string): void {
+    const value = `${this.field?.value ?? ''}${text}`;
+    const most = this.field?.maxLength ?? -1;
+    if (most < 0 || value.length <= most) this.set(value);
+  }
+
+  private set(value: string): void {
+    const { field } = this;
+    if (field === undefined) return;
+    field.value = value;
+    field.dispatchEvent(new Event('input', { bubbles: true }));
+  }
+}
