@@ -19,7 +19,7 @@ use media::{
 };
 
 /// Things that one person can hold at once: all keys of a keyboard that report, buttons and fingers. What is
-/// beyond passes and is not let go of by itself.
+/// beyond does nothing: nobody would remember to let go of it.
 const MOST_HELD: usize = 64;
 
 /// Names somebody at the controls.
@@ -202,7 +202,6 @@ impl Hands {
     /// What was in a hand is in no hand any more.
     fn drop_all(&self, hand: Hand, tell: &mut impl FnMut(InputEvent)) {
         if self.hands.values().all(Hand::is_empty) {
-            // Also what was too much to be remembered.
             tell(InputEvent::ReleaseAll);
             return;
         }
@@ -287,7 +286,10 @@ impl Hands {
             if self.is_held(what) {
                 return;
             }
-        } else if !had && held.len() < MOST_HELD {
+        } else if !had {
+            if held.len() >= MOST_HELD {
+                return;
+            }
             held.push(what);
         }
         tell(event);
@@ -297,7 +299,7 @@ impl Hands {
         self.hands.values().any(|hand| hand.held.contains(&what))
     }
 
-    /// The session's number of somebody's finger; none for one that is not down, and where 256 are.
+    /// The session's number of somebody's finger; none for one that is not down, and where there are too many.
     fn finger(&mut self, who: Who, theirs: u8, phase: TouchPhase) -> Option<u8> {
         let known = self.hands.get(&who).and_then(|hand| {
             hand.held.iter().find_map(|held| match held {
@@ -312,9 +314,10 @@ impl Hands {
             };
             let ours = std::iter::once(theirs).chain(0..=u8::MAX).find(|ours| !taken(*ours))?;
             let held = &mut self.hands.entry(who).or_default().held;
-            if held.len() < MOST_HELD {
-                held.push(Held::Finger(theirs, ours));
+            if held.len() >= MOST_HELD {
+                return None;
             }
+            held.push(Held::Finger(theirs, ours));
             return Some(ours);
         }
         if let (TouchPhase::End | TouchPhase::Cancel, Some(hand)) =
@@ -436,12 +439,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn nothing_is_held_that_is_not_let_go_of_however_much_somebody_presses() {
         let mut hands = Hands::default();
-        for code in KeyCode::A.0..=KeyCode::LAST.0 {
-            does(&mut hands, A, InputEvent::Key { code: KeyCode(code), pressed: true });
-        }
-        assert_eq!(hands.hands[&A].held.len(), MOST_HELD);
+        let codes = KeyCode::A.0..=KeyCode::LAST.0;
+        let press = |code| InputEvent::Key { code: KeyCode(code), pressed: true };
+        let down: Vec<_> = codes.flat_map(|code| does(&mut hands, B, press(code))).collect();
+        assert_eq!(down.len(), MOST_HELD);
+        let finger =
+            InputEvent::Touch { finger: 0, phase: TouchPhase::Start, x: 0, y: 0, pressure: 0 };
+        assert!(does(&mut hands, B, finger.clone()).is_empty(), "its end would be nobody's");
+        // While somebody else holds something, each is let go of by itself.
+        assert_eq!(does(&mut hands, A, finger.clone()), [finger]);
+        let up = |event: &InputEvent| match *event {
+            InputEvent::Key { code, .. } => InputEvent::Key { code, pressed: false },
+            _ => panic!("{event:?}"),
+        };
+        assert_eq!(leaves(&mut hands, B), down.iter().map(up).collect::<Vec<_>>());
     }
 
     #[test]
