@@ -88,7 +88,7 @@ function paints(tab, wanted) {
 const does = (tab, name, ...args) => tab.page.evaluate(([name, args]) => window.double[name](...args), [name, args]);
 
 /** Plays this game with the double, unless it cannot be had here. */
-const game = (id, transport, name, use) => test(`${name}, over ${transport}`, async (t) => {
+const game = (id, transport, name, use, script = () => undefined) => test(`${name}, over ${transport}`, async (t) => {
   const entry = entries.find((each) => each.id === id);
   assert.equal(entry?.kind, 'game', node.log());
   if (entry.unavailable !== undefined) {
@@ -96,7 +96,7 @@ const game = (id, transport, name, use) => test(`${name}, over ${transport}`, as
     t.skip(entry.unavailable);
     return;
   }
-  const prepare = (context) => context.addInitScript(double);
+  const prepare = async (context) => { for (const each of [double, script]) await context.addInitScript(each); };
   await Tab.with({ browser, node, query: `?play=${id}&${SMALL}&transport=${transport}`, prepare }, async (tab) => {
     await tab.state('live');
     await use(tab);
@@ -222,6 +222,11 @@ game('pads', 'webrtc', 'what the menu opens is worked by gamepad alone, and noth
     await page.getByRole('menu', { name: 'Session' }).waitFor();
     await go(tab, DOWN, row);
   };
+  const volume = () => page.evaluate(() => Number(document.querySelector('.volume').value));
+  await menu('Volume');
+  await tap(tab, LEFT);
+  await until('less', async () => ((await volume()) === 75 ? true : undefined));
+  await tap(tab, B);
   // A choice has something on both its sides.
   await menu('Picture');
   await tap(tab, RIGHT);
@@ -255,6 +260,25 @@ game('pads', 'webrtc', 'what the menu opens is worked by gamepad alone, and noth
   await tap(tab, HOME);
   await page.getByRole('complementary', { name: 'Keys' }).waitFor({ state: 'hidden' });
 });
+
+/** As a browser that lets nothing be heard, however often it is asked. */
+function silent() {
+  window.asked = 0;
+  Object.defineProperty(window.AudioContext.prototype, 'state', { get: () => 'suspended' });
+  window.AudioContext.prototype.resume = () => {
+    window.asked += 1;
+    return Promise.resolve();
+  };
+}
+
+game('pads', 'webrtc', 'a browser that plays nothing unasked is asked again with each press of a gamepad', async (tab) => {
+  const asked = () => tab.page.evaluate(() => window.asked);
+  await until('the first time', async () => ((await asked()) > 0 ? true : undefined));
+  await does(tab, 'plug', 0);
+  const before = await asked();
+  await tap(tab, A);
+  assert.ok((await asked()) > before);
+}, silent);
 
 test('the library is searched by gamepad alone', () => {
   const prepare = (context) => context.addInitScript(double);

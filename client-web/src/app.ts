@@ -58,6 +58,7 @@ export class App {
     new PadMenu({
       read: () => knownPads(readGamepads()),
       scope: () => (this.player === undefined ? this.root : this.player.padScope),
+      onUse: () => { this.player?.speaker.unblock(); },
       onOpen: () => { this.player?.togglePadMenu(); },
       onBack: () => { this.player?.leavePadMenu(); },
     });

@@ -4,6 +4,7 @@ import { waysOf } from '../src/ui/clipboard.ts';
 import { optionAfter } from '../src/ui/menu.ts';
 import { exactSize, wholeSize } from '../src/ui/place.ts';
 import { qualityChoices } from '../src/ui/quality.ts';
+import { volumeChoice } from '../src/ui/volume.ts';
 import { parseServerMessage } from '../src/wire/control.ts';
 import type { Quality } from '../src/wire/index.ts';
 
@@ -29,6 +30,15 @@ describe('the menu of a session', () => {
     expect(told).toEqual({ fps: 30, max_kbps: 5000 });
     fps?.onChoose('all');
     expect(told).toEqual({});
+  });
+
+  it('says the volume as the nearest of what it offers, and nothing of what is muted', () => {
+    const levels: number[] = [];
+    const choice = volumeChoice({ level: 0.4, muted: false }, (level) => { levels.push(level); });
+    expect(choice.value).toBe('50');
+    expect(volumeChoice({ level: 1, muted: true }, () => undefined).value).toBe('0');
+    for (const by of [1, -1]) choice.onChoose(optionAfter(choice, by));
+    expect(levels).toEqual([0.75, 0.25]);
   });
 });
 

@@ -137,6 +137,11 @@ export class Speaker {
     this.change({ ...this.volume, muted: !this.volume.muted });
   }
 
+  /** The user did something that is no event: what the browser did not let be heard it may now. */
+  unblock(): void {
+    if (this.blocked) this.start();
+  }
+
   close(): void {
     this.closed = true;
     this.waitForGesture(false);

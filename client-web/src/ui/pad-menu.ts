@@ -70,6 +70,8 @@ export interface PadMenuOptions {
   readonly read: () => readonly Pick<PadLike, 'axes' | 'buttons'>[];
   /** What the focus moves in; nothing where gamepads are the session's. */
   readonly scope: () => HTMLElement | undefined;
+  /** A gamepad is used, whoever's it is: a browser may let more be done then. */
+  readonly onUse: () => void;
   /** The menu of what is played is to open. */
   readonly onOpen: () => void;
   readonly onBack: () => void;
@@ -92,6 +94,7 @@ export class PadMenu {
     if (!document.hasFocus() || document.visibilityState === 'hidden') return;
     const command = this.commands.look(this.options.read(), performance.now());
     if (command === undefined) return;
+    this.options.onUse();
     const scope = this.options.scope();
     if (command === 'open') this.options.onOpen();
     else if (this.keys.isOpen) this.write(command);

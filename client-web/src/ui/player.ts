@@ -24,6 +24,7 @@ import type { RangedView } from '../video/ranged-view.ts';
 import { createView } from '../video/view.ts';
 import type { CatalogueEntry, Hello, Role, Session, Stats } from '../wire/index.ts';
 import { Bar } from './bar.ts';
+import { SideBoxes, type SideBox } from './boxes.ts';
 import { ClipboardLink } from './clipboard.ts';
 import { GameCursor } from './cursor.ts';
 import { h } from './dom.ts';
@@ -41,6 +42,7 @@ import { qualityChoices } from './quality.ts';
 import { SaveButton, SavesBox, type SavesActions } from './saves.ts';
 import { ScreenWatch } from './screen.ts';
 import { VoiceControl } from './voice.ts';
+import { volumeChoice } from './volume.ts';
 import { announcement, company, duration, ROLES } from './words.ts';
 
 /** What is to be played. */
@@ -69,13 +71,6 @@ export interface PlayerEvents {
   readonly onToken: (token: string, askedAt: Micros) => void;
   /** The user rents the machine, and wants to prove it. */
   readonly onProve: () => void;
-}
-
-/** A box at the side of the picture. */
-interface SideBox {
-  readonly element: HTMLElement;
-  readonly isOpen: boolean;
-  toggle(): boolean;
 }
 
 type Colour = readonly [number, number, number];
@@ -117,6 +112,7 @@ export class Player {
   private readonly clipboard: ClipboardLink;
   private readonly files: FilesBox;
   private readonly lease: LeaseView;
+  private readonly boxes: SideBoxes;
   private readonly touchPad = new TouchPad();
   /** What a session offers beside its picture; whoever has more adds it here. */
   readonly menu = new SessionMenu(() => {
@@ -147,6 +143,8 @@ export class Player {
   /** The user has said which of the two they are. */
   private typingChosen = false;
   private touchChosen = false;
+  /** What the menu says of the volume. */
+  private volume: string | undefined;
   /** Escape and the system's own keys go to the session. */
   private keyboardLocked = false;
 
@@ -323,6 +321,8 @@ export class Player {
       },
     });
     this.saves = saves && new SavesBox(entry.title, saves);
+    const boxes = [this.invite, this.controllers, this.keys, this.files, this.lease, this.saves].filter((box) => box !== undefined);
+    this.boxes = new SideBoxes(boxes, (box) => { this.closed(box); });
     this.surface.addEventListener('focus', () => {
       if (this.typing) this.input.text.element.focus({ preventScroll: true });
     }, { signal: this.abort.signal });
@@ -391,7 +391,7 @@ export class Player {
     if (this.controllers.isTeaching) return undefined;
     if (this.session.state.name !== 'live') return this.element;
     if (!this.padMenu && !this.controllers.isOpen) return undefined;
-    return this.menu.isOpen ? this.menu.element : this.openBoxes[0]?.element;
+    return this.menu.isOpen ? this.menu.element : this.boxes.open?.element;
   }
 
   /** Takes gamepads to the menu, or back to the session. */
@@ -412,7 +412,7 @@ export class Player {
       this.does('leave');
       return;
     }
-    if (!this.menu.isOpen) for (const box of this.openBoxes) this.closeBox(box);
+    if (!this.menu.isOpen) this.boxes.close();
     this.padMenu = false;
     this.input.gamepads.waitForRest();
     this.surface.focus({ preventScroll: true });
@@ -420,7 +420,7 @@ export class Player {
 
   /** Gamepads are the session's again once the menu and what was opened from it are closed. */
   private settlePads(): void {
-    if (!this.padMenu || this.menu.isOpen || this.openBoxes.length > 0) return;
+    if (!this.padMenu || this.menu.isOpen || this.boxes.open !== undefined) return;
     this.padMenu = false;
     this.input.gamepads.waitForRest();
   }
@@ -468,7 +468,8 @@ export class Player {
     this.saving.show(saves ?? undefined);
     if (saves != null) {
       this.menu.add({ id: 'save', label: 'Save', onChoose: () => { this.saving.element.click(); } });
-      if (this.saves !== undefined) this.menu.add({ id: 'saves', label: 'Saved games', onChoose: () => { this.open(this.saves); } });
+      const { saves: box } = this;
+      if (box !== undefined) this.menu.add({ id: 'saves', label: 'Saved games', onChoose: () => { this.open(box); } });
     }
     if (this.session.state.name !== 'live') return;
     const news = this.saving.takeNews();
@@ -508,22 +509,16 @@ export class Player {
     });
   }
 
-  /** Opens a box at the side, or closes it; there is one at a time. Says which. */
-  private open(box: SideBox | undefined): boolean {
-    for (const other of this.openBoxes) if (other !== box) this.closeBox(other);
+  /** Opens a box at the side, or closes it. Says which. */
+  private open(box: SideBox): boolean {
     // What is held stays where it is meanwhile, and must not stay down.
-    if (box !== undefined) this.input.releaseAll();
-    const opened = box?.toggle() ?? false;
+    this.input.releaseAll();
+    const opened = this.boxes.toggle(box);
     this.settlePads();
     return opened;
   }
 
-  private get openBoxes(): readonly SideBox[] {
-    return [this.invite, this.controllers, this.keys, this.saves, this.files, this.lease].filter((box) => box !== undefined).filter(({ isOpen }) => isOpen);
-  }
-
-  private closeBox(box: SideBox): void {
-    box.toggle();
+  private closed(box: SideBox): void {
     if (box === this.invite) this.bar.pressInvite(false);
     if (box === this.controllers) this.bar.pressControllers(false);
   }
@@ -690,7 +685,12 @@ export class Player {
 
   /** Sessions without sound show nothing of it. */
   private showSound(): void {
-    if (this.stats?.audio != null) this.bar.showSound(this.speaker.state);
+    if (this.stats?.audio == null) return;
+    const { state } = this.speaker;
+    this.bar.showSound(state);
+    const choice = volumeChoice(state, (level) => { this.speaker.setLevel(level); });
+    if (choice.value !== this.volume) this.menu.add(choice);
+    this.volume = choice.value;
   }
 
   private switchTouch(): void {
