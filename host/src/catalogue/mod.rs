@@ -5,61 +5,7 @@
 //! touched by it. Nothing that an entry names is read from outside its folder, and symbolic links are
 //! not followed. No shell is ever between an entry and its program: arguments are what they say.
 //!
-//! ```toml
-//! title = "Freedoom"                  # shown; up to 80 characters
-//! summary = "One or two sentences."   # shown; up to 400 characters
-//! genre = "shooter"                   # see Genre
-//! licence = "Engine GPL-2+, data BSD" # shown; what it may be hosted under
-//! command = "crispy-doom"             # looked up in COMMAND_FOLDERS, or an absolute path
-//! package = "crispy-doom"             # the Debian package that brings it
-//! arguments = ["-geometry", "{width}x{height}"]           # places: see template::Values
-//! environment = { SDL_AUDIODRIVER = "pulseaudio" }        # not what environment.rs refuses
-//! internet = false                    # whether it may reach the network at all
-//! devices = ["gpu", "gamepad"]        # see Device; given where the node has and allows them
-//! channels = 8                        # of sound at most: 2, 6 (5.1) or 8 (7.1), where its player has as many
-//! keyboard = "places"                 # or "text": what keys are to it, see KeyboardMode
-//! touch = "single"                    # or "multi": what fingers, fine wheels and pens are to it, see TouchMode
-//! gamepads = 1                        # that are there from the start: for games that look only then
-//! saves = [".local/share/game"]       # files or folders below the home that are kept
-//! stop_grace_ms = 3000                # from SIGTERM to SIGKILL, up to 60000
-//! warm = 0                            # how many are started ahead of their players and kept halted, up to 8
-//! warm_settle_ms = 3000               # what each runs for once it has drawn, before it is halted, up to 60000
-//!
-//! [[requires]]                        # what must be installed beyond the command
-//! file = "/usr/share/games/data.wad"  # or: command = "name"
-//! package = "freedoom"                # the Debian package that brings it
-//!
-//! [display]
-//! width = 1280                        # pixels at the start, even
-//! height = 720
-//! max_width = 1920                    # the most that a browser's window can make of it
-//! max_height = 1080
-//! resize = true                       # whether it follows the browser's window while it runs, or at the start alone
-//! fps = 60                            # nominal frames per second, up to 240
-//! pointer = "relative"                # or "absolute": whether the page should lock the pointer
-//!
-//! [limits]
-//! cpus = 2.0                          # cores
-//! memory_mib = 1024
-//! gpu_memory_mib = 0                  # of a GPU, which must then have as much free; 0: nobody asks what it has
-//! processes = 128                     # with threads
-//! home_mib = 64                       # what may lie in the home at once
-//!
-//! [sharing]                           # with the player's own machine, where the node allows it
-//! clipboard = "none"                  # or "to_game", "from_game", "both"; the player switches it on
-//! files = "none"                      # or "upload", "download", "both"
-//! folder = "Nearlight"                # below the home: where files come and go
-//!
-//! [[files]]                           # put into the home before saves are restored, which win
-//! from = "game.cfg"                   # a file of this folder
-//! to = ".config/game.cfg"
-//! fill = true                         # whether places in it are filled, as in arguments
-//!
-//! [[controls]]                        # help; up to 32
-//! input = "W A S D"
-//! action = "walk"
-//! ```
-//! `poster.png`, `poster.jpg` or `poster.webp` is its picture, of up to 1 MiB.
+//! `docs/games.md` has every key.
 
 mod check;
 mod environment;

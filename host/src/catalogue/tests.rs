@@ -53,6 +53,39 @@ fn shipped_entries_are_good() {
 }
 
 #[test]
+fn the_document_has_every_key_and_no_other() {
+    let document = include_str!("../../../docs/games.md");
+    let (_, rest) = document.split_once("```toml\n").expect("an entry");
+    let (entry, _) = rest.split_once("```").expect("its end");
+    let folder = folder(&[("game/game.toml", entry), ("game/game.cfg", "")]);
+    let (entries, refused) = read(&[folder.path()]);
+    assert_eq!(refused, []);
+    let (told, least) = (&entries[0], read_one(GOOD).expect("a good entry"));
+    // It says what each key is without it, but for the pointer.
+    assert_eq!(DisplayMode { pointer: least.display.pointer, ..told.display }, least.display);
+    assert_eq!((told.limits, &told.sharing), (least.limits, &least.sharing));
+    let of = |entry: &Entry| {
+        let Entry { internet, channels, keyboard, touch, gamepads, .. } = *entry;
+        (internet, channels, keyboard, touch, gamepads)
+    };
+    assert_eq!(of(told), of(&least));
+    let ends = |entry: &Entry| (entry.stop_grace, entry.warm, entry.warm_settle);
+    assert_eq!(ends(told), ends(&least));
+    assert!(matches!(told.files[0].contents, Contents::Plain(_)));
+    // Fields as they are written: of one a line.
+    let fields = include_str!("file.rs").lines().filter_map(|line| {
+        let (name, _) = line.trim().strip_prefix("pub(super) ")?.split_once(": ")?;
+        name.chars().all(|c| c.is_ascii_lowercase() || c == '_').then_some(name)
+    });
+    let is_told = |name: &str| {
+        let starts = [format!("{name} = "), format!("[{name}]"), format!("[[{name}]]")];
+        entry.lines().any(|line| starts.iter().any(|start| line.starts_with(start.as_str())))
+    };
+    let untold: Vec<_> = fields.filter(|name| !is_told(name)).collect();
+    assert_eq!(untold, [""; 0]);
+}
+
+#[test]
 fn the_least_entry_has_defaults() {
     let entry = read_one(GOOD).expect("a good entry");
     assert_eq!(entry.id.as_str(), "game");
