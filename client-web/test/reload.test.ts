@@ -115,3 +115,13 @@ describe('a link', () => {
     expect(scene.play.state).toMatchObject({ name: 'refused', reason: 'unauthorized' });
   });
 });
+
+it('no room now is told apart from what cannot be played', async () => {
+  const refused = async (headers: Record<string, string>): Promise<PlayState> => {
+    const scene = setUp('demo', () => problem('refused', 503, headers, 'why'));
+    await start(scene);
+    return scene.play.state;
+  };
+  expect(await refused({ 'retry-after': '30' })).toEqual({ name: 'refused', reason: 'refused', detail: 'why' });
+  expect(await refused({})).toEqual({ name: 'refused', reason: 'unplayable', detail: 'why' });
+});

@@ -30,8 +30,9 @@ export function refusal(error: unknown, byLink: boolean): RefusedReason {
     // No operator's token makes a link good again.
     if (byLink && (error.reason === 'unauthorized' || error.reason === 'unknown-session')) return 'link-used';
     if (error.reason === 'unusable-offer') return 'no-codec';
+    // What may pass is told with when to try again.
+    if (error.reason === 'refused') return error.retryAfter === undefined ? 'unplayable' : 'refused';
     if (
-      error.reason === 'refused' ||
       error.reason === 'invitation' ||
       error.reason === 'unauthorized' ||
       error.reason === 'rented' ||

@@ -9,8 +9,10 @@
 
 /** Why a session was not given. */
 export type RefusedReason =
-  /** The node takes no more, or cannot play this. */
+  /** The node takes no more for now. */
   | 'refused'
+  /** The node cannot play this: something is not installed, or more than the whole node has is needed. */
+  | 'unplayable'
   /** A token is needed, or the one given is wrong. */
   | 'unauthorized'
   /** The machine is rented: its renter, or somebody with a ticket, must say so. */

@@ -17,7 +17,8 @@ export const STARTS: Readonly<Record<StartStep, string>> = {
 };
 
 export const REFUSED: Readonly<Record<RefusedReason, { readonly title: string; readonly advice: string }>> = {
-  refused: { title: 'No room right now', advice: 'The node cannot take another session. Try again in a moment.' },
+  refused: { title: 'No room right now', advice: 'There is room again when somebody leaves.' },
+  unplayable: { title: 'This cannot be played here now', advice: 'Whoever runs the node can change that.' },
   unauthorized: { title: 'This node asks for a token', advice: 'Its operator can give you one. It stays in this tab and is not stored.' },
   rented: { title: 'This machine is rented', advice: 'Whoever rents it plays here, and may hand out tickets.' },
   'link-used': { title: 'This link does not work any more', advice: 'A link opens its session once, soon after it was made. Ask for a new one, or play from the catalogue.' },

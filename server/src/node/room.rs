@@ -220,7 +220,7 @@ impl Node {
         let wait = refusal.may_pass().then(|| self.expected_wait()).flatten();
         let mut why = refusal.to_string();
         if let Some(wait) = wait {
-            why += &format!(" Somebody is expected to leave within {wait} s.");
+            why += &format!(" Somebody is expected to leave within {}.", in_words(wait));
         }
         let problem = self.refuse(app, why).room(room(refusal, wait));
         match refusal.may_pass() {
@@ -257,4 +257,24 @@ fn note_graphics(books: &mut Admission, needed: ByteSize, now: Option<GraphicsMe
 pub(super) fn room(refusal: &Refusal, expected_wait: Option<u32>) -> Option<wire::Room> {
     let admission::Room { sum, unit, asked, left } = refusal.room()?;
     Some(wire::Room { sum: sum.into(), unit: unit.into(), asked, left, expected_wait })
+}
+
+/// Seconds for people: never less than they are.
+fn in_words(seconds: u32) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds.div_ceil(60)),
+        _ => format!("{} h", seconds.div_ceil(3_600)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_words;
+
+    #[test]
+    fn waits_are_told_in_words() {
+        let told = [1, 119, 120, 121, 7_199, 7_200, 7_201].map(in_words);
+        assert_eq!(told, ["1 s", "119 s", "2 min", "3 min", "120 min", "2 h", "3 h"]);
+    }
 }
