@@ -300,6 +300,10 @@ test('the library is searched by gamepad alone', () => {
     await tap(tab, B);
     await go(tab, UP, 'Search the library');
     await page.getByRole('group', { name: 'Keys to write with' }).waitFor({ state: 'detached' });
+    // What was saved is kept folded until somebody wants it.
+    await go(tab, DOWN, 'Saved games');
+    await tap(tab, A);
+    await page.locator('details.saves[open]').waitFor();
   });
 });
 

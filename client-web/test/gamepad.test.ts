@@ -4,7 +4,7 @@ import type { InputEvent } from '../src/input/encode.ts';
 import { mapped, moved, rememberedMaps, rememberMaps, type PadMap } from '../src/input/remap.ts';
 import { keyAfter } from '../src/ui/pad-keys.ts';
 import { PadCommands, type PadCommand } from '../src/ui/pad-menu.ts';
-import { crossed, pushed } from '../src/ui/touch-pad.ts';
+import { CROSS, crossed, PARTS, pushed } from '../src/ui/touch-pad.ts';
 import { InputSender } from '../src/input/sender.ts';
 
 interface Fake {
@@ -258,6 +258,11 @@ describe('the gamepad on the screen', () => {
     expect(pushed(0, 0, 50)).toEqual([0, 0]);
     expect(pushed(25, -50, 50)).toEqual([25 / Math.hypot(25, 50), -50 / Math.hypot(25, 50)]);
     expect(pushed(0, 10, 50)).toEqual([0, 0.2]);
+  });
+
+  it('has every button of a gamepad but home, once', () => {
+    const buttons = PARTS.flatMap(([part]) => (part.kind === 'button' ? [part.button] : part.kind === 'cross' ? [...CROSS] : []));
+    expect(buttons.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 16 }, (_, number) => number));
   });
 
   it('has a cross of eight ways', () => {

@@ -12,11 +12,11 @@ type Part =
 type Place = readonly [number, number];
 
 /** Buttons of the directional pad: up, down, left, right. */
-const CROSS = [12, 13, 14, 15] as const;
+export const CROSS = [12, 13, 14, 15] as const;
 /** Share of a cross's or stick's half that is its middle. */
 const DEAD_ZONE = 0.25;
 
-const PARTS: readonly (readonly [Part, Place])[] = [
+export const PARTS: readonly (readonly [Part, Place])[] = [
   [{ kind: 'stick', name: 'left-stick', label: 'Left stick', axes: [0, 1] }, [12, 62]],
   [{ kind: 'stick', name: 'right-stick', label: 'Right stick', axes: [2, 3] }, [72, 82]],
   [{ kind: 'cross', name: 'cross', label: 'Directions' }, [28, 82]],
@@ -28,6 +28,8 @@ const PARTS: readonly (readonly [Part, Place])[] = [
   [{ kind: 'button', name: 'rb', label: 'RB', button: 5 }, [86, 30]],
   [{ kind: 'button', name: 'lt', label: 'LT', button: 6 }, [5, 30]],
   [{ kind: 'button', name: 'rt', label: 'RT', button: 7 }, [95, 30]],
+  [{ kind: 'button', name: 'ls', label: 'LS', button: 10 }, [26, 56]],
+  [{ kind: 'button', name: 'rs', label: 'RS', button: 11 }, [62, 70]],
   [{ kind: 'button', name: 'select', label: 'Select', button: 8 }, [44, 92]],
   [{ kind: 'button', name: 'start', label: 'Start', button: 9 }, [56, 92]],
 ];
