@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AT_REST, Gamepads, knownPads, stateOf, type PadLike } from '../src/input/gamepad.ts';
 import type { InputEvent } from '../src/input/encode.ts';
-import { mapped, moved, rememberedMaps, rememberMaps, type PadMap } from '../src/input/remap.ts';
+import { AXIS_NAMES, BUTTON_NAMES, Lesson, mapped, moved, rememberedMaps, rememberMaps, type PadMap } from '../src/input/remap.ts';
 import { keyAfter } from '../src/ui/pad-keys.ts';
 import { PadCommands, type PadCommand } from '../src/ui/pad-menu.ts';
 import { CROSS, crossed, PARTS, pushed } from '../src/ui/touch-pad.ts';
@@ -270,6 +270,52 @@ describe('the gamepad on the screen', () => {
     expect(crossed(0, -1)).toEqual([true, false, false, false]);
     expect(crossed(0.7, 0.7)).toEqual([false, true, false, true]);
     expect(crossed(-1, 0.1)).toEqual([false, false, true, false]);
+  });
+});
+
+describe('a lesson in buttons', () => {
+  const rest = (): Fake => pad(0);
+
+  it('asks for one after the other, each let go of first, and takes silence for what is not there', () => {
+    const lesson = new Lesson(rest());
+    const gamepad = rest();
+    let now = 0;
+    const look = (): void => { lesson.look((now += 20), gamepad); };
+    // The button that asked for the lesson is held yet.
+    press(gamepad, 0, true);
+    look();
+    expect(lesson.question).toBe(`Press ${BUTTON_NAMES[0]}`);
+    for (const number of BUTTON_NAMES.keys()) {
+      press(gamepad, number, false);
+      press(gamepad, (number + 16) % 17, false);
+      look();
+      expect(lesson.question).toBe(`Press ${BUTTON_NAMES[number] ?? ''}`);
+      if (number === 16) break;
+      press(gamepad, number, true);
+      look();
+      look();
+    }
+    now += 9_900;
+    look();
+    expect(lesson.question).toBe(`Press ${BUTTON_NAMES[16]}`);
+    now += 100;
+    look();
+    for (const [number, name] of AXIS_NAMES.entries()) {
+      expect(lesson.question).toBe(`Push ${name}`);
+      gamepad.axes[number] = -1;
+      look();
+      gamepad.axes[number] = 0;
+      look();
+    }
+    expect(lesson.question).toBeUndefined();
+    expect(lesson.map?.buttons.map((source) => source?.index)).toEqual([...Array.from({ length: 16 }, (_, number) => number), undefined]);
+    expect(lesson.map?.axes.map((source) => source?.from)).toEqual(['axis', 'axis', 'axis', 'axis']);
+  });
+
+  it('teaches nothing where nobody answers', () => {
+    const lesson = new Lesson(rest());
+    for (let now = 0; lesson.question !== undefined; now += 10_000) lesson.look(now, rest());
+    expect(lesson.map).toBeUndefined();
   });
 });
 

@@ -52,6 +52,57 @@ function amount(raw: Raw, source: Source | null | undefined): number {
   return ((raw.axes[index] ?? rest) - rest) * sign / Math.max(1 - rest * sign, 1);
 }
 
+/** Who presses nothing for so long has no such button: with a gamepad alone that is all that can be said. Milliseconds. */
+const SILENCE_MS = 10_000;
+const QUESTIONS = [...BUTTON_NAMES.map((name) => `Press ${name}`), ...AXIS_NAMES.map((name) => `Push ${name}`)] as const;
+
+/** Asks a gamepad what its buttons and sticks are, one after the other. Told the time; pure. */
+export class Lesson {
+  private readonly found: (Source | null)[] = [];
+  /** What was pressed is to be let go of first. */
+  private held = true;
+  /** Since when nothing is. */
+  private since = Number.POSITIVE_INFINITY;
+
+  /** `rest`: as it is while nobody touches it. */
+  constructor(private readonly rest: Raw) {}
+
+  /** What is asked for now; nothing once all is known. */
+  get question(): string | undefined {
+    return QUESTIONS[this.found.length];
+  }
+
+  /** What was learned, once all is known; nothing of one that never answered. */
+  get map(): PadMap | undefined {
+    const { found } = this;
+    if (this.question !== undefined || found.every((source) => source === null)) return undefined;
+    return { buttons: found.slice(0, BUTTON_NAMES.length), axes: found.slice(BUTTON_NAMES.length) };
+  }
+
+  /** It is like this now. */
+  look(now: number, raw: Raw): void {
+    const source = moved(this.rest, raw);
+    if (source !== undefined) {
+      if (!this.held) this.answer(source);
+      this.held = true;
+      return;
+    }
+    if (this.held) this.since = now;
+    this.held = false;
+    if (now - this.since >= SILENCE_MS) this.skip(now);
+  }
+
+  /** It has none of what is asked for. */
+  skip(now: number): void {
+    this.since = now;
+    this.answer(null);
+  }
+
+  private answer(source: Source | null): void {
+    if (this.question !== undefined) this.found.push(source);
+  }
+}
+
 /** A gamepad as the standard mapping has it. */
 export function mapped(raw: Raw, map: PadMap): Raw {
   const buttons = BUTTON_NAMES.map((_, number) => {

@@ -2,22 +2,19 @@
 import type { DualSenses } from '../input/dualsense/pads.ts';
 import type { Gamepads, PadLike } from '../input/gamepad.ts';
 import type { DualSenseState } from '../input/dualsense/report.ts';
-import { AXIS_NAMES, BUTTON_NAMES, moved, type Source } from '../input/remap.ts';
+import { Lesson } from '../input/remap.ts';
 import type { InputTaken } from '../wire/index.ts';
 import { button, h } from './dom.ts';
 
 /** What buttons and sticks are called where there is little room. */
 const BUTTONS = ['A', 'B', 'X', 'Y', 'LB', 'RB', 'LT', 'RT', 'Select', 'Start', 'LS', 'RS', '↑', '↓', '←', '→', 'Home'] as const;
 const AXES = ['Left stick ↔', 'Left stick ↕', 'Right stick ↔', 'Right stick ↕'] as const;
-const ASKED = [...BUTTON_NAMES, ...AXIS_NAMES] as const;
 
 /** How long effects are shown for. */
 const EFFECTS_MS = 2_000;
 /** A trigger that resists from a little way on, and one that does not. */
 const RESISTS = [1, 40, 200, 0, 0, 0, 0, 0, 0, 0, 0] as const;
 const LOOSE = [5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] as const;
-
-type Raw = Pick<PadLike, 'axes' | 'buttons'>;
 
 /** Motion and fingers in words. */
 function extrasOf({ motion, fingers }: DualSenseState): string {
@@ -29,16 +26,6 @@ function extrasOf({ motion, fingers }: DualSenseState): string {
     pulls === undefined ? '' : `pulls ${pulls} g`,
     places === undefined || places.length === 0 ? '' : `fingers at ${places.join(' and ')}`,
   ].filter(Boolean).join(' · ');
-}
-
-/** A gamepad that is being asked what its buttons are. */
-interface Lesson {
-  readonly index: number;
-  readonly id: string;
-  readonly rest: Raw;
-  readonly found: (Source | null)[];
-  /** What was pressed is to be let go of first. */
-  held: boolean;
 }
 
 interface Row {
@@ -58,12 +45,13 @@ export class ControllersBox {
   private readonly taken = h('p', { class: 'taken' });
   private readonly lessonRow: HTMLElement;
   private readonly rows = new Map<string, Row>();
-  private lesson: Lesson | undefined;
+  /** The gamepad that is being asked what its buttons are. */
+  private taught: { readonly index: number; readonly id: string; readonly lesson: Lesson } | undefined;
   private frame = 0;
 
   constructor(private readonly gamepads: Gamepads, private readonly dualSenses: DualSenses) {
     this.lessonRow = h('div', { class: 'row', hidden: true },
-      button({ label: 'It has none', onClick: () => { this.learned(null); } }),
+      button({ label: 'It has none', onClick: () => { this.taught?.lesson.skip(performance.now()); } }),
       button({ label: 'Stop', onClick: () => { this.endLesson(); } }));
     const whole = h('div', { class: 'row' }, button({ label: 'Use all of a DualSense', onClick: () => { this.askForDualSense(); } }));
     whole.hidden = !dualSenses.canAsk;
@@ -76,7 +64,7 @@ export class ControllersBox {
 
   /** A gamepad is asked what its buttons are. */
   get isTeaching(): boolean {
-    return this.lesson !== undefined;
+    return this.taught !== undefined;
   }
 
   /** What the session makes of them. */
@@ -170,48 +158,30 @@ export class ControllersBox {
     // A copy: some browsers change the one that they gave.
     // What is pressed now pressed this button, and is let go of first.
     const rest = { axes: [...gamepad.axes], buttons: gamepad.buttons.map(() => ({ pressed: false, touched: false, value: 0 })) };
-    this.lesson = { index, id: gamepad.id, rest, found: [], held: true };
-    this.ask();
-  }
-
-  /** Hears what the gamepad that is asked answers. */
-  private listen(): void {
-    const { lesson } = this;
-    if (lesson === undefined) return;
-    const gamepad = this.find(lesson.index);
-    if (gamepad === undefined) {
-      this.endLesson();
-      return;
-    }
-    const source = moved(lesson.rest, gamepad);
-    if (source === undefined) lesson.held = false;
-    else if (!lesson.held) {
-      lesson.held = true;
-      this.learned(source);
-    }
-  }
-
-  private learned(source: Source | null): void {
-    const { lesson } = this;
-    if (lesson === undefined) return;
-    lesson.found.push(source);
-    if (lesson.found.length < ASKED.length) {
-      this.ask();
-      return;
-    }
-    const { id, found } = lesson;
-    this.gamepads.setMap(id, { buttons: found.slice(0, BUTTON_NAMES.length), axes: found.slice(BUTTON_NAMES.length) });
-    this.endLesson();
-  }
-
-  private ask(): void {
-    const at = this.lesson?.found.length ?? 0;
-    this.question.textContent = `${at < BUTTON_NAMES.length ? 'Press' : 'Push'} ${ASKED[at] ?? ''}`;
+    this.taught = { index, id: gamepad.id, lesson: new Lesson(rest) };
     this.lessonRow.hidden = false;
   }
 
+  /** Hears what the gamepad that is asked answers, and asks on. */
+  private listen(): void {
+    const { taught } = this;
+    if (taught === undefined) return;
+    const { index, id, lesson } = taught;
+    const gamepad = this.find(index);
+    if (gamepad !== undefined) lesson.look(performance.now(), gamepad);
+    const { question, map } = lesson;
+    if (map !== undefined) this.gamepads.setMap(id, map);
+    if (gamepad === undefined || question === undefined) this.endLesson();
+    else this.ask(`${question}. Where there is none, wait.`);
+  }
+
+  private ask(text: string): void {
+    // What is told again is spoken again.
+    if (this.question.textContent !== text) this.question.textContent = text;
+  }
+
   private endLesson(): void {
-    this.lesson = undefined;
+    this.taught = undefined;
     this.question.textContent = '';
     this.lessonRow.hidden = true;
   }
