@@ -8,8 +8,8 @@ bearer token (the node's for making and listing sessions, else the one in the an
 address or body names besides, in capitals. Errors are \`application/problem+json\` (RFC 9457).
 
 A program that lets somebody play asks for a session and hands its \`play_url\` on: that is a playable link, for one
-browser. Media is negotiated by WHEP, WebTransport or WebSocket, whose addresses the session names; the OpenAPI document
-(\`/api/v1/openapi.json\`) has those, too.
+browser. Media is negotiated by WHEP, WebTransport or WebSocket, whose addresses the session names. Those, and the calls that
+carry files, clips, saves and pictures in place of JSON, are in the OpenAPI document (\`/api/v1/openapi.json\`).
 
 On a rented node (\`docs/renting.md\`) the token is that of a renter or a guest. What somebody signs comes as it was signed:
 \`NEARLIGHT_PROOF\` is the text in base64, \`NEARLIGHT_SIGNATURE\` its signature in hexadecimal digits, and \`BODY\` what is
