@@ -23,7 +23,7 @@ use nearlight::saves::GameSaves;
 use nearlight::wire::{EntryKind, KeyboardMode};
 use player::client::Client;
 use player::{join, said};
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::PulledPattern;
 
 /// What came to the game, in order; nothing where all was let go of.
@@ -121,6 +121,10 @@ async fn holds(client: &mut Client, heard: &Heard, seq: &mut u32) {
     until("what is held", async || has().then_some(())).await;
 }
 
+fn wish() -> Value {
+    json!({"app": "game", "video": {"width": 64, "height": 64, "fps": 10}})
+}
+
 async fn shows(client: &Client, visible: bool) {
     let text = json!({"type": "visibility", "visible": visible}).to_string();
     client.send(DataChannel::Control, text.as_bytes()).await;
@@ -131,8 +135,7 @@ async fn what_is_held_is_let_go_of_when_its_player_is_gone_away_or_another() {
     let heard = Heard::default();
     let apps = [Arc::new(Game(heard.clone())) as Arc<dyn App>];
     let node = Node::with_apps(common::config(&[]), None, apps, Probing::in_process()).unwrap();
-    let wish = json!({"app": "game", "video": {"width": 64, "height": 64, "fps": 10}});
-    let session = create_with(&wish).of(&node).await.session();
+    let session = create_with(&wish()).of(&node).await.session();
     // Whether the last that the game heard is that nothing is held.
     let rests = || heard.lock().unwrap().last() == Some(&None);
     let mut seq = 0;
@@ -151,4 +154,28 @@ async fn what_is_held_is_let_go_of_when_its_player_is_gone_away_or_another() {
 
     let _other = join(&node, &session).await;
     until("a page whose place another took", async || rests().then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_is_let_go_of_when_more_comes_than_is_taken() {
+    let heard = Heard::default();
+    let (clock, _) = common::bent();
+    let apps = [Arc::new(Game(heard.clone())) as Arc<dyn App>];
+    let node = Node::with_apps(common::config(&[]), None, apps, Probing::in_process()).unwrap();
+    let node = clock.lead(node);
+    let session = create_with(&wish()).of(&node).await.session();
+    let mut client = join(&node, &session).await;
+    let mut seq = 0;
+    holds(&mut client, &heard, &mut seq).await;
+    // By the node's clock all that follows comes within a moment.
+    clock.crawl();
+    for at in 0..4_000_u16 {
+        seq += 1;
+        let mut message = Vec::new();
+        let event = InputEvent::PointerAbsolute { x: at, y: 0 };
+        SequencedInput { seq: InputSeq(seq), event }.encode(&mut message);
+        client.send(DataChannel::Input, &message).await;
+    }
+    let let_go = || heard.lock().unwrap().contains(&Some(InputEvent::ReleaseAll));
+    until("what was held", async || let_go().then_some(())).await;
 }

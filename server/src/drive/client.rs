@@ -14,9 +14,10 @@ use super::trace;
 use crate::metrics::Metrics;
 use crate::wire::{self, ClientMessage, MOST_REPORTS, Refused, ServerMessage};
 
-/// Input events a second beyond which the rest of the second is dropped and counted: a mouse and a gamepad of 1 kHz send
-/// as many, and more means a client gone wrong. One that sends far more loses its connection (`transport`).
-const MOST_INPUT: u32 = 2_000;
+/// Input events a second beyond which the rest of the second is dropped and counted: the page sends 500 of a mouse, and of each of
+/// four gamepads 250 of its state and 250 of its motion, so that more means a client gone wrong. One that sends far more
+/// loses its connection (`transport`).
+const MOST_INPUT: u32 = 3_000;
 /// Without a frame for so long a picture counts as still: below the three seconds after which browsers ask
 /// for a keyframe, above any gap of a moving one.
 const STILL: Duration = Duration::from_secs(2);
@@ -306,6 +307,12 @@ impl ClientSide {
         let passes = self.input_count <= MOST_INPUT;
         self.input_dropped += u64::from(!passes);
         passes
+    }
+
+    /// Whether the event that may not pass is the first of its second. A release may be among those that follow, and nothing is
+    /// pressed before the next second.
+    pub(super) fn begins_to_refuse(&self) -> bool {
+        self.input_count == MOST_INPUT + 1
     }
 
     /// A frame left.

@@ -268,6 +268,13 @@ fn input_beyond_the_cap_is_dropped_until_the_next_second() {
     assert!(side.may_input(MediaTime::from_millis(1_001)));
     let dropped = stats(&mut side, MediaTime::from_millis(1_002)).input_dropped;
     assert_eq!(dropped, u64::from(MOST_INPUT));
+    // Once in each second in which it is.
+    let begins = |side: &mut ClientSide, at: u64| {
+        let now = MediaTime::from_millis(at);
+        (0..MOST_INPUT * 2).filter(|_| !side.may_input(now) && side.begins_to_refuse()).count()
+    };
+    assert_eq!([begins(&mut side, 5_000), begins(&mut side, 5_999)], [1, 0]);
+    assert_eq!(begins(&mut side, 6_000), 1);
 }
 
 /// Frames that [`played`] has sent.

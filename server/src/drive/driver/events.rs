@@ -334,8 +334,12 @@ impl Driver {
     fn input_message(&mut self, now: MediaTime, message: &[u8]) {
         let input = match SequencedInput::decode(message) {
             Ok(input) if self.client.may_input(now) => input,
-            Ok(_) => {
+            Ok(SequencedInput { seq, .. }) => {
                 self.node.metrics.input_dropped.inc();
+                if self.client.begins_to_refuse() {
+                    let event = InputEvent::ReleaseAll;
+                    self.does(now, PLAYER, SequencedInput { seq, event });
+                }
                 return;
             }
             Err(error) => {

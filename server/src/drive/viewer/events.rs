@@ -142,6 +142,10 @@ impl Viewer {
             return;
         }
         let may = self.role.plays() && (lets_go || self.client.may_input(now));
+        if self.role.plays() && !may && self.client.begins_to_refuse() {
+            let release = SequencedInput { seq: input.seq, event: InputEvent::ReleaseAll };
+            self.audience.does(self.who, release, DataChannel::Input).await;
+        }
         let taken = may && self.audience.does(self.who, input, channel).await;
         if !taken {
             self.node.metrics.viewer_input_refused.inc();
