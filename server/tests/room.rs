@@ -322,6 +322,38 @@ async fn a_second_game_that_does_not_fit_is_refused_and_the_first_goes_on() {
     assert!(live().await.is_some_and(|state| state != "ended"));
 }
 
+#[tokio::test]
+async fn who_is_refused_is_told_how_long_others_stay() {
+    let (clock, _) = common::bent();
+    let (node, _) = node();
+    let node = clock.lead(node);
+    // All that passes is what the test says.
+    clock.crawl();
+    let first = create_with(&wish("busy")).of(&node).await.session();
+    clock.leap(Duration::from_secs(300));
+    first.ask(Method::DELETE, "").bearer(&first.token).of(&node).await;
+    until("its place", async || {
+        let reply = create_with(&wish("busy")).of(&node).await;
+        (reply.status == StatusCode::CREATED).then_some(())
+    })
+    .await;
+    clock.leap(Duration::from_secs(60));
+    let refused = until("how long it stayed", async || {
+        let refused = create_with(&wish("busy")).of(&node).await;
+        (!refused.json()["room"]["expected_wait"].is_null()).then_some(refused)
+    })
+    .await;
+    let told = refused.json();
+    let wait = told["room"]["expected_wait"].as_u64().expect("seconds");
+    assert!((235..=241).contains(&wait), "{wait}");
+    assert_eq!(
+        (&told["retry_after"], refused.header("retry-after")),
+        (&json!(wait), &*wait.to_string())
+    );
+    let detail = refused.problem(503, "refused");
+    assert!(detail.ends_with(" Somebody is expected to leave within 4 min."), "{detail}");
+}
+
 /// A node with a game whose screen follows its player's window, and how many thousandths of a core it takes with the smallest
 /// one; four times the pixels take four times as much.
 fn node_of_windows() -> (Arc<Node>, Arc<AtomicU64>) {
