@@ -1,6 +1,9 @@
 // Keys on the screen, for who has a gamepad alone: below the field that was pressed, into which they write.
 import { button, h } from './dom.ts';
 
+/** Where a gamepad points. */
+export type Way = 'up' | 'down' | 'left' | 'right';
+
 /** Each as long as the others: up and down go from one to the next. */
 const ROWS = ['1234567890', 'qwertyuiop', 'asdfghjkl-', 'zxcvbnm._+'] as const;
 /** Fields that hold text. */
@@ -12,7 +15,7 @@ export function isText(element: HTMLElement): element is HTMLInputElement {
 }
 
 /** The key to go to, of so many: those of a row follow one another, and nothing leads out. */
-export function keyAfter(at: number, way: 'up' | 'down' | 'left' | 'right', keys: number): number {
+export function keyAfter(at: number, way: Way, keys: number): number {
   const by = { up: -ROWS[0].length, down: ROWS[0].length, left: -1, right: 1 }[way];
   return Math.min(Math.max(at + by, 0), keys - 1);
 }
@@ -60,7 +63,7 @@ export class PadKeys {
     this.keys.find((key) => key === document.activeElement)?.click();
   }
 
-  go(way: 'up' | 'down' | 'left' | 'right'): void {
+  go(way: Way): void {
     const at = this.keys.findIndex((key) => key === document.activeElement);
     const key = this.keys[at === -1 ? 0 : keyAfter(at, way, this.keys.length)];
     key?.focus();

@@ -1,7 +1,7 @@
 // The page by gamepad alone: what has the focus moves with the directional pad or the left stick, left and right choose where it is
 // one of several, the lower button presses it, the right one leaves. Only where gamepads are not the session's.
 import { stateOf, type PadLike } from '../input/gamepad.ts';
-import { isText, PadKeys } from './pad-keys.ts';
+import { isText, PadKeys, type Way } from './pad-keys.ts';
 
 /** Time between looks. */
 const LOOK_MS = 30;
@@ -14,7 +14,7 @@ const OPEN_MS = 600;
 const PUSHED = 20_000;
 
 /** What a press on a gamepad is to the page. */
-export type PadCommand = 'up' | 'down' | 'left' | 'right' | 'press' | 'back' | 'open';
+export type PadCommand = Way | 'press' | 'back' | 'open';
 
 /** Bits of a state's buttons. */
 const [A, B, SELECT, START, HOME] = [1, 1 << 1, 1 << 8, 1 << 9, 1 << 16];
@@ -59,7 +59,7 @@ export class PadCommands {
 }
 
 /** Where the directional pad or the stick points. */
-function wayOf(buttons: number, x: number, y: number): 'up' | 'down' | 'left' | 'right' | undefined {
+function wayOf(buttons: number, x: number, y: number): Way | undefined {
   if ((buttons & DOWN) !== 0 || y > PUSHED) return 'down';
   if ((buttons & UP) !== 0 || y < -PUSHED) return 'up';
   if ((buttons & RIGHT) !== 0 || x > PUSHED) return 'right';
@@ -126,7 +126,7 @@ function focusedIn(scope: HTMLElement): HTMLElement | undefined {
   return activeElement instanceof HTMLElement && scope.contains(activeElement) ? activeElement : undefined;
 }
 
-function go(scope: HTMLElement, way: 'up' | 'down' | 'left' | 'right'): void {
+function go(scope: HTMLElement, way: Way): void {
   const focused = focusedIn(scope);
   if (focused !== undefined && (way === 'left' || way === 'right') && turned(focused, way)) return;
   move(scope, way === 'down' || way === 'right' ? 1 : -1);
