@@ -307,6 +307,30 @@ test('the library is searched by gamepad alone', () => {
   });
 });
 
+test('what a gamepad does while its session is interrupted leaves nothing, and home takes it to what can be done', async () => {
+  const prepare = (context) => context.addInitScript(double);
+  await Tab.with({ browser, node, query: '?play=demo&width=640&height=360&fps=15&transport=webrtc', prepare }, async (tab) => {
+    await tab.state('live');
+    await does(tab, 'plug', 0);
+    node.freeze();
+    try {
+      await tab.state('reconnecting');
+      for (const button of [DOWN, A, B]) await tap(tab, button);
+      assert.equal(await tab.page.evaluate(() => window.nearlight.state.name), 'reconnecting');
+      await tap(tab, HOME);
+      await go(tab, DOWN, 'Leave');
+    } finally {
+      node.thaw();
+    }
+    await tab.state('live');
+    await until('the gamepad to be the session’s', async () => {
+      await tap(tab, A);
+      return (await tab.inputs()).includes('gamepad') ? true : undefined;
+    });
+  });
+  await node.sessionsToBe(0);
+});
+
 test('a game is chosen, its menu is opened, and it is left by gamepad alone', async (t) => {
   const entry = entries.find(({ id }) => id === 'pads');
   if (entry.unavailable !== undefined) {

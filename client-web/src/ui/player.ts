@@ -389,33 +389,38 @@ export class Player {
   /** What gamepads move the focus in; nothing while they are the session's. */
   get padScope(): HTMLElement | undefined {
     if (this.controllers.isTeaching) return undefined;
-    if (this.session.state.name !== 'live') return this.element;
+    const { name } = this.session.state;
+    // What is pushed and pressed for the game while it is interrupted must not leave it.
+    if (name === 'reconnecting' && !this.padMenu) return undefined;
+    if (name !== 'live') return this.element;
     if (!this.padMenu && !this.controllers.isOpen) return undefined;
     return this.menu.isOpen ? this.menu.element : this.boxes.open?.element;
   }
 
-  /** Takes gamepads to the menu, or back to the session. */
+  /** Takes gamepads to the menu, or to what can be done while the session is interrupted, or back to it. */
   togglePadMenu(): void {
-    if (this.session.state.name !== 'live') return;
+    const { name } = this.session.state;
+    if (name !== 'live' && name !== 'reconnecting') return;
     if (this.padMenu) {
       this.leavePadMenu();
       return;
     }
     this.input.releaseAll();
     this.padMenu = true;
-    this.does('menu');
+    if (name === 'live') this.does('menu');
   }
 
   /** Gamepads are the session's again; of one that does not play, nothing is left to do but leave. */
   leavePadMenu(): void {
-    if (this.session.state.name !== 'live') {
+    const { name } = this.session.state;
+    if (name !== 'live' && name !== 'reconnecting') {
       this.does('leave');
       return;
     }
     if (!this.menu.isOpen) this.boxes.close();
     this.padMenu = false;
     this.input.gamepads.waitForRest();
-    this.surface.focus({ preventScroll: true });
+    if (name === 'live') this.surface.focus({ preventScroll: true });
   }
 
   /** Gamepads are the session's again once the menu and what was opened from it are closed. */
@@ -601,6 +606,7 @@ export class Player {
     if (words !== '') this.live.textContent = words;
     if (state.name === 'live' && was !== 'live') {
       this.surface.focus({ preventScroll: true });
+      this.settlePads();
       this.showHint();
     }
     // What a panel offers is to be clicked.
