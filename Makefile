@@ -41,7 +41,8 @@ page: $(PAGE)
 $(PAGE): $(PAGE_SOURCES)
 	npm --prefix client-web run --silent build
 
-# Everything that guards main.
+# Everything that guards main. What the browser decodes is left behind by the Rust tests.
+test: RECOVERY =
 test: setup-test page lint test-web test-rust test-fuzz test-e2e
 
 lint:
@@ -71,9 +72,10 @@ fuzz:
 
 # The page in a real browser against the real server. The browser also decodes what encoder/tests/recovery/
 # leaves behind.
+RECOVERY = cargo test --workspace --locked --quiet --test recovery
 test-e2e: page devchain
 	cargo build --workspace --bins --locked --quiet
-	cargo test --workspace --locked --quiet --test recovery
+	$(RECOVERY)
 	NEARLIGHT_HOST=1 NEARLIGHT_BIN="$(TARGET)/nearlight" npm --prefix client-web run --silent e2e
 
 # Writes what is generated from the Rust types: the OpenAPI document and the client's types.

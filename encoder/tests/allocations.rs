@@ -38,7 +38,7 @@ use testkit::{FakeClock, FakeGpu};
 
 /// Frames before the counting starts: buffers grow to what the pictures need.
 const WARM_UP: u64 = 60;
-const COUNTED: u64 = 240;
+const COUNTED: u64 = 120;
 /// A new rate every so many frames, as congestion control gives one.
 const RATE_EVERY: u64 = 10;
 /// Units that the sink holds, as the one of a session does.
