@@ -106,12 +106,15 @@ impl Convert for Captures {
             return Err("no picture was begun".into());
         };
         let mut slot = ring.begin().ok_or("all slots are in use")?;
-        screen.upload(&self.gpu, bgrx, changed)?;
-        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
-        slot.encode(&mut encoder, &screen.view, screen.size);
-        let image = slot.submit(encoder.finish()).ok_or("no picture was recorded")?;
-        // What was submitted to a lost device will never be there.
-        self.works().map(|()| image)
+        // What is submitted to a lost device will never be there, and what is refused of an upload would be missing in all
+        // pictures to come.
+        let made = self.gpu.checked(|| {
+            screen.upload(&self.gpu, bgrx, changed)?;
+            let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+            slot.encode(&mut encoder, &screen.view, screen.size);
+            slot.submit(encoder.finish()).ok_or_else(|| "no picture was recorded".to_owned())
+        });
+        made.flatten()
     }
 }
 
