@@ -134,14 +134,17 @@ impl FrameSource for GameSource {
             }
         }
         let refresh = request.refresh || self.drawn.is_overdue(request.at);
-        let answer = self.inner.next(&FrameRequest { refresh, ..request.clone() });
+        // What is not shown is not for the encoder, wherever that reads: pictures from another side than those before do not
+        // say what the game has drawn.
+        let share = request.share && self.drawn == Drawn::Yes;
+        let answer = self.inner.next(&FrameRequest { refresh, share, ..request.clone() });
         drop(display);
         if let Ok(SourceEvent::Resized(size)) = &answer {
             self.meter.resized(*size);
         }
         match answer {
             Ok(SourceEvent::Frame(frame))
-                if !self.drawn.shows(frame.captured_at, has_changed(&frame.damage)) =>
+                if !self.drawn.shows(frame.captured_at, frame.damage != Damage::none()) =>
             {
                 Ok(SourceEvent::Unchanged)
             }
@@ -171,12 +174,6 @@ impl FrameSource for GameSource {
         self.meter.pause();
         self.hosted.set_held(held);
     }
-}
-
-/// Whether something is known to have changed: what is converted elsewhere than the picture before is another picture, though
-/// nobody may have drawn anything.
-pub(super) fn has_changed(damage: &Damage) -> bool {
-    matches!(damage, Damage::Rects(rects) if !rects.is_empty())
 }
 
 impl Drop for GameSource {

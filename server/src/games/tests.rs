@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use session::admission::Refusal;
 
-use super::source::{Drawn, has_changed};
+use super::source::Drawn;
 use super::*;
 use crate::booking::{Booking, Books};
 use crate::clock::MonotonicClock;
@@ -196,11 +196,6 @@ fn nothing_is_shown_before_a_game_has_drawn_or_took_too_long() {
     assert!(slow.is_overdue(limit));
     assert!(slow.shows(limit, false) && !slow.is_overdue(limit));
     assert!(Drawn::Not(limit).shows(limit, true));
-    // One that is converted elsewhere than those before shows nothing new.
-    let some = media::Damage::Rects(std::iter::once(media::Rect::whole(VIDEO.size)).collect());
-    let found =
-        [media::Damage::Unknown, media::Damage::none(), some].map(|each| has_changed(&each));
-    assert_eq!(found, [false, false, true]);
 }
 
 /// The first picture of what is played.
