@@ -315,7 +315,7 @@ pub trait FrameImage: Send {
     /// Width and height in pixels.
     fn size(&self) -> Size;
 
-    /// Blocks until the pixels are complete, and sets the marks `Drawn` and `Converted` to when they
+    /// Blocks until the pixels are complete, and sets the marks `Drawn`, unless its source has, and `Converted` to when they
     /// were. Called on the encoder's thread, so that the source's thread goes on with the next frame.
     ///
     /// # Errors

@@ -9,7 +9,7 @@
 //! Each of both knows what changed since it was used last. They round otherwise, and site chroma otherwise: where a picture
 //! comes from the other one than the picture before it, it is not known what changed.
 
-use media::{Clock, Convert, Damage, FrameImage, MediaTime, Rect, Room, Size};
+use media::{Clock, Convert, Damage, FrameImage, Rect, Room, Size};
 
 use super::ring::{Captured, Ring};
 
@@ -103,8 +103,8 @@ impl Pictures {
         }
     }
 
-    /// Ends a picture with all of what it is filled from, which was there at `drawn` and in which this is different from the
-    /// picture before. `None` where the device failed, and all others are out: what was different is not told then.
+    /// Ends a picture with all of what it is filled from, in which this is different from the picture before. `None` where
+    /// the device failed, and all others are out: what was different is not told then.
     ///
     /// # Errors
     /// As [`Ring::fill`].
@@ -113,7 +113,6 @@ impl Pictures {
         picture: Making,
         bgrx: &[u8],
         damage: &Damage,
-        drawn: MediaTime,
         clock: &dyn Clock,
     ) -> Result<Option<Made>, String> {
         let picture = match picture {
@@ -128,7 +127,7 @@ impl Pictures {
         };
         let Some(mut picture) = picture else { return Ok(None) };
         self.ring.fill(&mut picture, bgrx)?;
-        picture.completed(drawn, clock.now());
+        picture.completed(clock.now());
         let damage = self.ring.damage(damage);
         Ok(Some((Box::new(picture), self.since_newest(false, damage))))
     }
@@ -239,8 +238,7 @@ mod tests {
     fn complete(pictures: &mut Pictures, picture: Making, damage: &Damage) -> Option<Made> {
         pictures.changed(damage);
         let bgrx = vec![0; SIZE.pixels() as usize * 4];
-        let (drawn, clock) = (MediaTime::ZERO, FakeClock::default());
-        pictures.complete(picture, &bgrx, damage, drawn, &clock).unwrap()
+        pictures.complete(picture, &bgrx, damage, &FakeClock::default()).unwrap()
     }
 
     /// What is said to be different in a picture in which this is.

@@ -112,16 +112,7 @@ impl Ring {
             self.lacks[index] = Damage::Unknown;
         }
         let (free, complete_at) = (self.free.clone(), MediaTime::ZERO);
-        Some(Captured {
-            free,
-            index,
-            buffer,
-            size,
-            filled: 0,
-            drawn_at: complete_at,
-            complete_at,
-            done: false,
-        })
+        Some(Captured { free, index, buffer, size, filled: 0, complete_at, done: false })
     }
 
     /// Makes `picture` show the rows of `bgrx`, the upper part of what it is filled from, or all of it. Of a picture that
@@ -171,15 +162,14 @@ pub(super) struct Captured {
     size: Size,
     /// Rows from the top that show what they should.
     filled: u32,
-    drawn_at: MediaTime,
     complete_at: MediaTime,
     done: bool,
 }
 
 impl Captured {
-    /// Says when the display's pixels were there, and when they were converted.
-    pub(super) fn completed(&mut self, drawn_at: MediaTime, complete_at: MediaTime) {
-        (self.drawn_at, self.complete_at) = (drawn_at, complete_at);
+    /// Says when the display's pixels were converted.
+    pub(super) fn completed(&mut self, at: MediaTime) {
+        self.complete_at = at;
     }
 
     fn luma(&self) -> usize {
@@ -197,7 +187,6 @@ impl FrameImage for Captured {
     }
 
     fn finish(&mut self, _: &dyn Clock, stages: &mut StageTimes) -> Result<(), ImageError> {
-        stages.mark(Mark::Drawn, self.drawn_at);
         stages.mark(Mark::Converted, self.complete_at);
         self.done = true;
         Ok(())

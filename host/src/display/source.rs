@@ -320,9 +320,10 @@ impl XSource {
                 return Ok(None);
             }
         }
-        let drawn = self.clock.now();
+        // Before an image says it: for one of a device its upload would be part of that.
+        stages.mark(Mark::Drawn, self.clock.now());
         let pixels = self.mirror.shown(self.view.size.width, self.view.size.height)?;
-        let made = self.pictures.complete(image, pixels, &damage, drawn, &*self.clock);
+        let made = self.pictures.complete(image, pixels, &damage, &*self.clock);
         let Some((image, damage)) = made.map_err(DisplayError::Protocol)? else {
             // What changed was taken, and comes with the next picture.
             self.seen.everything = true;
