@@ -45,7 +45,7 @@ pub struct EncoderSettings {
     pub vbv_percent: u16,
     /// The profile where the codec is H.264 and the chroma 4:2:0.
     pub profile: H264Profile,
-    /// The device that draws the pictures: hardware of the same device is used before any other, since
+    /// The device that makes the pictures: hardware of the same device is used before any other, since
     /// it alone reads them in place. None takes the first.
     pub device: Option<DeviceId>,
 }

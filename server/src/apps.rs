@@ -37,8 +37,8 @@ pub trait App: Send + Sync {
         start: &Start,
     ) -> Result<Running, OpenError>;
 
-    /// The graphics device that draws its pictures, where encoders of that device can read them in
-    /// place; none where they cannot, and where pictures are made on the CPU.
+    /// The graphics device that draws its pictures, or converts them, where encoders of that device can
+    /// read them in place; none where they cannot, and where pictures are made on the CPU.
     fn device(&self) -> Option<DeviceId>;
 
     /// Whether its sources draw HDR10 when they are asked for it ([`media::PictureKind::HDR10`]).
