@@ -27,7 +27,7 @@ done
 const STEPS: u64 = 20;
 
 /// So often it is looked at whether it stands still.
-const MOST_LOOKS: u32 = 40;
+const MOST_LOOKS: u32 = 200;
 
 /// How far it has counted, and how often it was started.
 async fn count(bed: &Bed, session: &Session) -> Option<(u64, usize)> {
