@@ -162,7 +162,7 @@ async fn a_client_gets_what_it_decodes_or_nothing_and_the_session_stays() {
     assert!(nothing.connect("&decodes=").await.is_none());
     // Whoever was there plays on.
     client.frame().await;
-    assert_eq!(shown(node, &session).await.unwrap()["state"], "live");
+    becomes(node, &session, "live").await;
     server.shut_down().await;
 }
 
@@ -221,7 +221,7 @@ async fn a_session_changes_its_transport_and_back_without_a_restart() {
     let again = address(node, &session).await.connect("").await.expect("a connection");
     let after = begins(&again).await;
     assert!(after.frame > before.frame, "the same source draws on");
-    assert_eq!(shown(node, &session).await.unwrap()["state"], "live");
+    becomes(node, &session, "live").await;
     assert_eq!(node.registry.live().len(), 1);
     assert!(metric(node, "nearlight_connections_total{transport=\"webtransport\"} 2"));
     assert!(metric(node, "nearlight_connections_total{transport=\"webrtc\"} 1"));
