@@ -103,7 +103,7 @@ pub async fn first_size(client: &mut Client) -> Size {
 pub async fn next_size(client: &mut Client) -> Size {
     let next = async {
         loop {
-            if let Some(size) = declared(&client.frame().await.2) {
+            if let Some(size) = declared(&frames::next_unit(client).await.0) {
                 return size;
             }
         }
