@@ -14,15 +14,18 @@ use super::client::Client;
 /// Frames that nothing can be made of, after which a client asks again.
 const PATIENCE: usize = 30;
 
+/// Whether a client can decode this unit without others. It is whole then: what came before a gap is dropped.
+fn begins(unit: &[u8]) -> bool {
+    nals(unit).any(|nal| nal.kind() == NalKind::Sps)
+}
+
 /// The first unit that a client can decode, and how often it had to ask for one: what was sent before this end was ready
 /// is lost, and asked for as players do. They ask again: a node that takes what it sent to be on its way does not answer.
 pub async fn first_unit(client: &mut Client) -> (Bytes, u64) {
-    let begins = |unit: &[u8]| nals(unit).any(|nal| nal.kind() == NalKind::Sps);
     let (mut passed, mut asked) = (0_usize, 0);
     loop {
-        let gaps = client.gaps;
         let (ssrc, _, unit) = client.frame().await;
-        if client.gaps == gaps && begins(&unit) {
+        if begins(&unit) {
             return (unit, asked);
         }
         if passed.is_multiple_of(PATIENCE) {
@@ -34,11 +37,11 @@ pub async fn first_unit(client: &mut Client) -> (Bytes, u64) {
 }
 
 /// The next unit, and how often this client had to ask for one that begins anew: where it stood still, its socket was
-/// full and lost packets.
+/// full and lost packets, and others are dropped while it waits for something else.
 pub async fn next_unit(client: &mut Client) -> (Bytes, u64) {
     let gaps = client.gaps;
     let (_, _, unit) = client.frame().await;
-    if client.gaps == gaps { (unit, 0) } else { first_unit(client).await }
+    if client.gaps == gaps || begins(&unit) { (unit, 0) } else { first_unit(client).await }
 }
 
 /// Frames whose streams are handed out in any order, and of which the node may give some up: then it codes on from one

@@ -127,7 +127,8 @@ pub struct Client {
     depacketizers: BTreeMap<u32, (H264Packet, BytesMut)>,
     /// The number that comes next, of each stream of frames.
     numbers: BTreeMap<u32, u16>,
-    /// How often another one came: a socket that was full loses packets, and what repairs them is passed over here.
+    /// How often another one came: a socket that was full loses packets, what repairs them is passed over here, and whoever
+    /// waits for something else drops them.
     pub gaps: u64,
 }
 
@@ -282,7 +283,7 @@ impl Client {
         }
     }
 
-    /// The next whole frame: SSRC, timestamp, Annex B. Of one within which [`gaps`](Self::gaps) grew there is less.
+    /// The next whole frame: SSRC, timestamp, Annex B. Where [`gaps`](Self::gaps) grew, it is what came after.
     pub async fn frame(&mut self) -> (u32, u32, Bytes) {
         loop {
             let packet = self.packet().await;
