@@ -2,7 +2,7 @@
 
 use crate::bed::{Game, bed, logged, terminal};
 use crate::common::until;
-use crate::player::{join, state};
+use crate::player::{join, lives};
 
 const ANNE: &str = "0123456789abcdef0123456789abcdef";
 
@@ -32,6 +32,6 @@ async fn a_game_is_played_on_when_the_device_that_converts_its_pictures_is_lost(
     for _ in 0..5 {
         client.frame().await;
     }
-    assert_eq!(state(bed.node(), &session).await, "live");
+    lives(bed.node(), &session).await;
     bed.server.shut_down().await;
 }
