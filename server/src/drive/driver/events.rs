@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use media::{
-    Acks, Bitrate, CloseReason, DataChannel, InputEvent, Mark, MediaTime, SequencedInput,
+    Acks, Bitrate, CloseReason, DataChannel, InputEvent, InputSeq, Mark, MediaTime, SequencedInput,
     TransportEvent,
 };
 use session::hands::{PLAYER, Who};
@@ -401,10 +401,20 @@ impl Driver {
         self.catch_up();
     }
 
-    /// Whoever plays beside the player holds on to what it has.
+    /// The player is about to be another client; whoever plays beside it holds on to what it has.
     pub(super) fn player_lets_go(&mut self) {
-        let input = SequencedInput { seq: self.newest_input, event: InputEvent::ReleaseAll };
-        self.does(self.node.clock.now(), PLAYER, input);
+        let (now, newest, sink) = (self.node.clock.now(), self.newest_input, &mut self.input);
+        // Nothing older comes any more, and the next client may count from one.
+        let input = SequencedInput { seq: InputSeq::default(), event: InputEvent::ReleaseAll };
+        self.hands.does(PLAYER, input, |event| {
+            let Some(sink) = sink else { return };
+            match event {
+                // Nobody did that.
+                InputEvent::ReleaseAll => sink.release_all(now),
+                event => sink.inject(&SequencedInput { seq: newest, event }, now),
+            }
+        });
+        self.catch_up();
     }
 
     /// One keyframe for all viewers that wait for one.
