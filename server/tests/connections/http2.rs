@@ -105,5 +105,7 @@ async fn of_a_connection_of_http2_eight_requests_are_open_at_once() {
         let end = client.end().await;
         assert!(end.kind != RESET && end.stream == stream, "{end:?}");
     }
+    // What it has not asked to its end would be waited for.
+    drop(client);
     server.shut_down().await;
 }
