@@ -156,13 +156,13 @@ impl Viewer {
         let mut stats = tokio::time::interval(STATS_EVERY);
         stats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let shutdown = self.node.lifecycle().1.clone();
-        self.follow_stream();
+        self.follow_stream().await;
         while self.over.is_none() {
             match self.wake(&mut stats, &shutdown).await {
                 Wake::Command(Some(command)) => self.command(command).await,
                 Wake::Command(None) => self.end("The viewer's place is gone."),
                 Wake::Transport(event) => self.transport_event(event).await,
-                Wake::Stream(true) => self.follow_stream(),
+                Wake::Stream(true) => self.follow_stream().await,
                 Wake::Stream(false) => self.end("The session failed."),
                 Wake::Cursor => self.show_cursor(),
                 Wake::Pointer => self.show_pointer(),

@@ -180,6 +180,25 @@ async fn whoever_joined_sees_and_holds_on_while_the_player_changes_its_transport
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_to_connect_anew_holds_nothing_meanwhile() {
+    let app = Noting::default();
+    let told = app.told.clone();
+    let server = serve_noting(app, &common::Bent::new()).await;
+    let node = server.node();
+    let session = noting(node).await;
+    let _player = play(node, &session).await;
+    let helping = co_player(node, &session).await;
+    does(&told, &helping, &key_is(KeyCode::W, true)).await;
+    told.lock().unwrap().clear();
+    // Another client of the player's, for which the session is coded otherwise.
+    let to = session.ask(Method::POST, "/whep").bearer(&session.token);
+    let _second = connect(node, to, Codec::Vp8, |offer| offer.replace("H264", "H262")).await;
+    until("a key that is up", async || was_told(&told, &InputEvent::ReleaseAll).then_some(()))
+        .await;
+    server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_leaves_before_the_game_is_there_leaves_no_gamepad_behind() {
     let (opens, gate) = channel();
     let app = Noting { gate: Mutex::new(Some(gate)), ..Noting::default() };

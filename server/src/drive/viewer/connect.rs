@@ -144,37 +144,35 @@ impl Viewer {
         self.audience.sound().silence(self.who);
     }
 
-    pub(super) fn follow_stream(&mut self) {
-        let stream = self.stream.borrow_and_update();
-        if let Some(over) = stream.ended.clone() {
-            drop(stream);
-            self.end(over);
-            return;
+    pub(super) async fn follow_stream(&mut self) {
+        let stream = self.stream.borrow_and_update().clone();
+        if let Some(over) = stream.ended {
+            return self.end(over);
         }
         let now = stream.codec.map(|codec| (codec, stream.kind));
         if self.told.is_some() && now.is_some() && now != self.told && self.connection.is_some() {
             // A connection has one codec: the client comes again, and is told the new one.
             tracing::info!("the session is coded otherwise: the viewer is to connect anew");
-            drop(stream);
             self.stand_up();
             self.connection = None;
-            self.away(self.node.config.sessions.reconnect.get());
-            return;
+            return self.away(self.node.config.sessions.reconnect.get()).await;
         }
         if let Some((codec, _)) = now {
             self.client.encoder_opened(stream.encoder, codec);
         }
         self.client.resized(stream.size);
-        drop(stream);
         self.greet();
     }
 
-    /// Nobody is connected: the place is kept for so long.
-    pub(super) fn away(&mut self, patience: Duration) {
+    /// Nobody is connected, and nothing is held: the place is kept for so long.
+    pub(super) async fn away(&mut self, patience: Duration) {
         self.connected = false;
         self.told = None;
         self.audience.set_present(self.who, None);
         self.deadline = Some(self.node.clock.now() + patience);
         self.show_status();
+        if self.role.plays() {
+            self.audience.leaves(self.who).await;
+        }
     }
 }

@@ -59,18 +59,15 @@ impl Viewer {
                     && !self.greeted;
                 tracing::info!(%reason, "viewer's connection closed");
                 self.stand_up();
-                if self.role.plays() {
-                    self.audience.leaves(self.who).await;
-                }
                 let limits = &self.node.config.sessions;
                 match reason {
                     CloseReason::Remote if left => self.end("You left."),
-                    CloseReason::Remote => self.away(limits.away.get()),
+                    CloseReason::Remote => self.away(limits.away.get()).await,
                     CloseReason::Flood(_) => {
                         self.node.metrics.floods.inc();
                         self.end("Your browser sent far more than a session takes.");
                     }
-                    _ => self.away(limits.reconnect.get()),
+                    _ => self.away(limits.reconnect.get()).await,
                 }
             }
             // The microphone is the player's.
