@@ -102,7 +102,7 @@ impl Limits {
         if count > FLOOD { Err(Flood::Acks) } else { Ok(count <= MOST) }
     }
 
-    /// One more of what is read for nothing: of no known kind, a ping, a voice beyond what one can say. There may be as
+    /// One more of what is read for nothing: of no known kind, a ping or pong, a voice beyond what one can say. There may be as
     /// many as of input.
     ///
     /// # Errors

@@ -414,7 +414,7 @@ async fn a_flood_of_what_says_nothing_is_cut_off() {
     let mut voice = Vec::new();
     spoken.encode(&mut voice);
     let voice = Message::Binary(voice.into());
-    for message in [Message::Ping(Bytes::new()), voice] {
+    for message in [Message::Ping(Bytes::new()), Message::Pong(Bytes::new()), voice] {
         // All of it comes within a second.
         let still = Arc::new(testkit::FakeClock::default());
         let (mut client, mut transport) = pair_at(config(), still).await;

@@ -73,8 +73,10 @@ pub(super) async fn read(
             Message::Binary(bytes) => take(bytes, &mut voice, shared).await,
             Message::Text => Err(Broken::Text),
             Message::Pong(answer) => {
-                shared.ledger.pong(&answer, shared.clock.now());
-                Ok(())
+                let now = shared.clock.now();
+                shared.ledger.pong(&answer, now);
+                // Nobody asked for most of many.
+                shared.limits.stray(now).map_err(Broken::from)
             }
             // Answered by the socket.
             Message::Ping(_) => shared.limits.stray(shared.clock.now()).map_err(Broken::from),
