@@ -86,6 +86,13 @@ export class ControllersBox {
     cancelAnimationFrame(this.frame);
   }
 
+  /** The gamepad that is being asked, if any is, keeps what it had. */
+  endLesson(): void {
+    this.taught = undefined;
+    this.question.textContent = '';
+    this.lessonRow.hidden = true;
+  }
+
   private draw(): void {
     const { all } = this.gamepads;
     this.none.hidden = all.length > 0;
@@ -178,11 +185,5 @@ export class ControllersBox {
   private ask(text: string): void {
     // What is told again is spoken again.
     if (this.question.textContent !== text) this.question.textContent = text;
-  }
-
-  private endLesson(): void {
-    this.taught = undefined;
-    this.question.textContent = '';
-    this.lessonRow.hidden = true;
   }
 }

@@ -266,7 +266,10 @@ export class Player {
       upload: (file, onProgress, signal) => api.uploadFile(this.known, file, onProgress, signal),
       download: (name) => api.downloadFile(this.known, name),
       remove: (name) => api.deleteFile(this.known, name),
-      onOpen: () => { this.input.releaseAll(); },
+      onOpen: () => {
+        this.input.releaseAll();
+        this.boxes.close(this.files);
+      },
     });
     this.files.listen(this.element);
     this.lease = new LeaseView({
@@ -401,6 +404,8 @@ export class Player {
   togglePadMenu(): void {
     const { name } = this.session.state;
     if (name !== 'live' && name !== 'reconnecting') return;
+    // Home is an answer then.
+    if (this.controllers.isTeaching) return;
     if (this.padMenu) {
       this.leavePadMenu();
       return;
@@ -417,7 +422,8 @@ export class Player {
       this.does('leave');
       return;
     }
-    if (!this.menu.isOpen) this.boxes.close();
+    if (this.menu.isOpen) this.menu.close();
+    else this.boxes.close();
     this.padMenu = false;
     this.input.gamepads.waitForRest();
     if (name === 'live') this.surface.focus({ preventScroll: true });
@@ -597,7 +603,11 @@ export class Player {
     this.element.dataset['state'] = state.name;
     if (state.name === 'live') this.liveSince ??= performance.now();
     else if (isFinal(state) && this.liveSince !== undefined) this.playedMs = performance.now() - this.liveSince;
-    if (state.name !== 'live') this.menu.close();
+    if (state.name !== 'live') {
+      this.menu.close();
+      // Nobody sees what is asked.
+      this.controllers.endLesson();
+    }
     if (isFinal(state)) this.voice.close();
     else this.voice.interrupted(state.name !== 'live');
     this.panel.show(state, this.playedMs);
