@@ -293,8 +293,8 @@ test('the library is searched by gamepad alone', () => {
     await tap(tab, A);
     // There is none with this letter.
     await page.getByText('Nothing here is called “q”').waitFor();
-    await go(tab, DOWN, 'Done');
-    await go(tab, LEFT, 'Delete');
+    await go(tab, DOWN, 'Shift');
+    await go(tab, RIGHT, 'Delete');
     await tap(tab, A);
     await page.getByRole('button', { name: 'Play Gamepads' }).waitFor();
     await tap(tab, B);

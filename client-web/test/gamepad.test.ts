@@ -353,8 +353,11 @@ describe('the page by gamepad', () => {
   });
 
   it('has keys to write with, in rows that nothing leads out of', () => {
-    expect([keyAfter(0, 'down', 44), keyAfter(10, 'right', 44), keyAfter(11, 'up', 44), keyAfter(1, 'left', 44)]).toEqual([10, 11, 1, 0]);
-    expect([keyAfter(0, 'left', 44), keyAfter(5, 'up', 44), keyAfter(38, 'down', 44), keyAfter(43, 'right', 44)]).toEqual([0, 0, 43, 43]);
+    expect([keyAfter(0, 'down'), keyAfter(10, 'right'), keyAfter(11, 'up'), keyAfter(1, 'left')]).toEqual([10, 11, 1, 0]);
+    expect([keyAfter(0, 'left'), keyAfter(5, 'up'), keyAfter(43, 'right'), keyAfter(43, 'down')]).toEqual([0, 5, 43, 43]);
+    // Shift, Space, Delete and Done are as wide as two keys or more.
+    expect([30, 31, 32, 35, 36, 37, 38, 39].map((key) => keyAfter(key, 'down'))).toEqual([40, 40, 41, 41, 42, 42, 43, 43]);
+    expect([40, 41, 42, 43].map((key) => keyAfter(key, 'up'))).toEqual([30, 32, 36, 38]);
   });
 
   it('opens the menu by home, or by select and start that are held', () => {

@@ -4,8 +4,16 @@ import { button, h } from './dom.ts';
 /** Where a gamepad points. */
 export type Way = 'up' | 'down' | 'left' | 'right';
 
-/** Each as long as the others: up and down go from one to the next. */
+/** Each as long as the others. */
 const ROWS = ['1234567890', 'qwertyuiop', 'asdfghjkl-', 'zxcvbnm._+'] as const;
+const LETTERS = ROWS.join('');
+/** How many columns each key of the row below them takes (style.css). */
+const WIDE = [2, 4, 2, 2] as const;
+/** The key in each column of each row. */
+const GRID: readonly (readonly number[])[] = [
+  ...ROWS.map((row, at) => Array.from(row, (_, column) => at * row.length + column)),
+  WIDE.flatMap((columns, at) => Array.from({ length: columns }, () => LETTERS.length + at)),
+];
 /** Fields that hold text. */
 const TEXT: readonly string[] = ['search', 'text', 'password'];
 
@@ -14,10 +22,13 @@ export function isText(element: HTMLElement): element is HTMLInputElement {
   return element instanceof HTMLInputElement && TEXT.includes(element.type);
 }
 
-/** The key to go to, of so many: those of a row follow one another, and nothing leads out. */
-export function keyAfter(at: number, way: Way, keys: number): number {
-  const by = { up: -ROWS[0].length, down: ROWS[0].length, left: -1, right: 1 }[way];
-  return Math.min(Math.max(at + by, 0), keys - 1);
+/** The key to go to from this one: those of a row follow one another, and nothing leads out. */
+export function keyAfter(at: number, way: Way): number {
+  const by = way === 'up' || way === 'left' ? -1 : 1;
+  if (way === 'left' || way === 'right') return Math.min(Math.max(at + by, 0), LETTERS.length + WIDE.length - 1);
+  const row = GRID.findIndex((keys) => keys.includes(at));
+  const column = GRID[row]?.indexOf(at) ?? 0;
+  return GRID[row + by]?.[column] ?? at;
 }
 
 export class PadKeys {
@@ -28,7 +39,7 @@ export class PadKeys {
   private upper = false;
 
   constructor() {
-    const letters = ROWS.flatMap((row) => Array.from(row, (key) => button({ label: key, onClick: () => { this.write(this.upper ? key.toUpperCase() : key); } })));
+    const letters = Array.from(LETTERS, (key) => button({ label: key, onClick: () => { this.write(this.upper ? key.toUpperCase() : key); } }));
     this.shift = button({ label: 'Shift', onClick: () => { this.setUpper(!this.upper); } });
     this.keys = [
       ...letters,
@@ -65,7 +76,7 @@ export class PadKeys {
 
   go(way: Way): void {
     const at = this.keys.findIndex((key) => key === document.activeElement);
-    const key = this.keys[at === -1 ? 0 : keyAfter(at, way, this.keys.length)];
+    const key = this.keys[at === -1 ? 0 : keyAfter(at, way)];
     key?.focus();
     key?.scrollIntoView({ block: 'nearest' });
   }
