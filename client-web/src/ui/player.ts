@@ -6,7 +6,6 @@ import { DualSenses } from '../input/dualsense/pads.ts';
 import { readGamepads } from '../input/gamepad.ts';
 import { rememberedKeys, rememberKeys } from '../input/key-map.ts';
 import { shortcutOf, type Shortcut } from '../input/keyboard.ts';
-import type { StickView } from '../input/touch.ts';
 import { FrameConnection, startAhead } from '../quic/connection.ts';
 import { TITLES, type TransportChoice } from '../session/choice.ts';
 import { Connection } from '../session/connection.ts';
@@ -41,9 +40,11 @@ import { type Fit, PicturePlace } from './place.ts';
 import { qualityChoices } from './quality.ts';
 import { SaveButton, SavesBox, type SavesActions } from './saves.ts';
 import { ScreenWatch } from './screen.ts';
+import { Stick } from './stick.ts';
 import { VoiceControl } from './voice.ts';
 import { volumeChoice } from './volume.ts';
-import { announcement, company, duration, ROLES } from './words.ts';
+import { Warning } from './warning.ts';
+import { announcement, company, ROLES } from './words.ts';
 
 /** What is to be played. */
 export interface PlayRequest {
@@ -126,12 +127,11 @@ export class Player {
   private role: Role = 'player';
   private readonly backdrop = h('div', { class: 'backdrop', 'aria-hidden': 'true' });
   private readonly live = h('div', { class: 'sr-only', role: 'status', 'aria-live': 'polite' });
-  private readonly toast = h('p', { class: 'toast', role: 'alert', hidden: true });
+  private readonly warning = new Warning();
   private readonly hint = h('p', { class: 'hint' });
-  private readonly stick = h('div', { class: 'stick', 'aria-hidden': 'true', hidden: true }, h('div', { class: 'knob' }));
+  private readonly stick = new Stick();
   private readonly abort = new AbortController();
   private readonly timers = new Set<ReturnType<typeof setInterval>>();
-  private toastTimer: ReturnType<typeof setInterval> | undefined;
   private liveSince: number | undefined;
   private playedMs = 0;
 
@@ -228,7 +228,7 @@ export class Player {
       },
       onPointer: (place) => { this.cursor.moved(place); },
       onCopied: (number) => { this.clipboard.copied(number); },
-      onWarning: (reason, inMs) => { this.warn(reason, inMs); },
+      onWarning: (reason, inMs) => { this.warning.show(reason, inMs); },
       onLease: (status) => {
         this.lease.show(status);
         this.menu.add({ id: 'lease', label: 'Lease', onChoose: () => { this.open(this.lease); } });
@@ -299,7 +299,7 @@ export class Player {
       box: () => this.place.box(),
       onShortcut: (shortcut) => { this.does(shortcut); },
       onLock: (locked) => { this.locked(locked); },
-      onStick: (stick) => { this.showStick(stick); },
+      onStick: (stick) => { this.stick.show(stick); },
       takesPens: () => (this.hello?.input?.pen ?? 'nothing') !== 'nothing',
       onForget: () => { this.dualSenses.forget(); },
       onTextBlur: (to) => {
@@ -370,7 +370,7 @@ export class Player {
   close(): void {
     this.abort.abort();
     for (const timer of this.timers) clearInterval(timer);
-    clearInterval(this.toastTimer);
+    this.warning.hide();
     this.input.close();
     this.dualSenses.close();
     this.place.close();
@@ -452,7 +452,7 @@ export class Player {
     this.surface.append(this.view.element);
     this.bar.add(this.saving.element);
     this.bar.showLease(this.lease.badge);
-    this.element.append(this.bar.element, this.menu.element, this.surface, this.cursor.element, this.backdrop, this.panel.element, this.hud.element, this.invite.element, this.controllers.element, this.keys.element, this.voice.element, this.files.element, this.lease.element, this.clipboard.element, ...(this.saves === undefined ? [] : [this.saves.element]), this.hint, this.toast, this.stick, this.touchPad.element, help, this.input.text.element, this.live);
+    this.element.append(this.bar.element, this.menu.element, this.surface, this.cursor.element, this.backdrop, this.panel.element, this.hud.element, this.invite.element, this.controllers.element, this.keys.element, this.voice.element, this.files.element, this.lease.element, this.clipboard.element, ...(this.saves === undefined ? [] : [this.saves.element]), this.hint, this.warning.element, this.stick.element, this.touchPad.element, help, this.input.text.element, this.live);
   }
 
   /** What may be done is known. */
@@ -621,7 +621,7 @@ export class Player {
     }
     // What a panel offers is to be clicked.
     if (state.name !== 'live') this.input.unlockPointer();
-    if (isFinal(state)) this.unwarn();
+    if (isFinal(state)) this.warning.hide();
     // A picture behind a panel cannot be played: nothing in it should take the focus.
     this.surface.tabIndex = state.name === 'live' ? 0 : -1;
   }
@@ -768,37 +768,6 @@ export class Player {
   private tell(text: string): void {
     this.say(text);
     this.live.textContent = text;
-  }
-
-  private warn(reason: string, inMs: number): void {
-    clearInterval(this.toastTimer);
-    const end = performance.now() + inMs;
-    const left = h('b');
-    const tick = (): void => {
-      const rest = end - performance.now();
-      left.textContent = duration(rest);
-      if (rest <= 0) this.unwarn();
-    };
-    tick();
-    this.toast.replaceChildren(`${reason} `, left);
-    this.toast.hidden = false;
-    // Only the first reading is announced; a countdown would never stop talking.
-    left.setAttribute('aria-live', 'off');
-    this.toastTimer = setInterval(tick, 1_000);
-  }
-
-  private unwarn(): void {
-    clearInterval(this.toastTimer);
-    this.toast.hidden = true;
-  }
-
-  private showStick(stick: StickView | undefined): void {
-    this.stick.hidden = stick === undefined;
-    if (stick === undefined) return;
-    const reach = Math.max(Math.hypot(stick.dx, stick.dy) / 44, 1);
-    this.stick.style.translate = `${stick.x}px ${stick.y}px`;
-    const knob = this.stick.firstElementChild;
-    if (knob instanceof HTMLElement) knob.style.translate = `${stick.dx / reach}px ${stick.dy / reach}px`;
   }
 
   private readAverages(): void {
