@@ -77,6 +77,23 @@ export function hasTouch(): boolean {
   return navigator.maxTouchPoints > 0;
 }
 
+/** Fingers rather than a mouse: then there is hardly a keyboard either. */
+export function isCoarse(): boolean {
+  return matchMedia('(pointer: coarse)').matches;
+}
+
+/** Whether the browser gives all keys to the page; it does so in full screen only. */
+export async function lockKeyboard(): Promise<boolean> {
+  const { keyboard } = navigator;
+  if (keyboard?.lock === undefined) return false;
+  try {
+    await keyboard.lock();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** The same page over HTTPS. */
 export function secureAddress(address: URL): string {
   const secure = new URL(address);

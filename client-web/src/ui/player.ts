@@ -14,7 +14,7 @@ import { PlaySession, type Seat } from '../session/play.ts';
 import type { Taken } from '../session/events.ts';
 import { isFinal, type PlayState } from '../session/state.ts';
 import { Transports } from '../session/transports.ts';
-import { takesSound } from '../platform.ts';
+import { isCoarse, lockKeyboard, takesSound } from '../platform.ts';
 import { type Link, type Settings, type TicketLink, videoFor } from '../settings.ts';
 import { displayIsHigh } from '../stats/range.ts';
 import type { Micros, Size } from '../units.ts';
@@ -782,22 +782,5 @@ export class Player {
 
   private every(milliseconds: number, tick: () => void): void {
     this.timers.add(setInterval(tick, milliseconds));
-  }
-}
-
-/** Fingers rather than a mouse: then there is hardly a keyboard either. */
-function isCoarse(): boolean {
-  return matchMedia('(pointer: coarse)').matches;
-}
-
-/** Whether the browser gives all keys to the page; it does so in full screen only. */
-async function lockKeyboard(): Promise<boolean> {
-  const { keyboard } = navigator;
-  if (keyboard?.lock === undefined) return false;
-  try {
-    await keyboard.lock();
-    return true;
-  } catch {
-    return false;
   }
 }
