@@ -8,7 +8,7 @@ import { writeBlocks } from './support/scene.mjs';
 import { alone, gentle, launch, PATIENT, Tab } from './support/tab.mjs';
 import { Way } from './support/way.mjs';
 
-/** Longer than any head start (src/session/race.ts), and shorter than WebRTC's and what WebTransport is given to connect. */
+/** Longer than any head start (src/session/race.ts), and no longer than any transport is given to connect. */
 const AHEAD_MS = 2_000;
 
 let blocks, node, browser;
@@ -83,9 +83,9 @@ test('where no UDP reaches the node the page comes to it by itself, soon, and HU
       let told;
       const answered = new Promise((resolve) => { told = resolve; });
       window.fetch = async (url, init) => {
-        if (String(url).endsWith('/socket')) await answered.then(() => new Promise((resolve) => { setTimeout(resolve, ahead); }));
+        if (String(url).endsWith('/socket')) await answered;
         const answer = await ask(url, init);
-        if (String(url).endsWith('/whep')) told();
+        if (String(url).endsWith('/whep')) setTimeout(told, ahead);
         return answer;
       };
     }, AHEAD_MS);

@@ -330,7 +330,7 @@ test('200 ms in which nothing passes, either way, cost no keyframe', async () =>
     await through(() => relay.port)(context);
   };
   try {
-    await Tab.with({ browser, node: prompt, query: `?play=demo&${gentle('webtransport')}`, prepare }, async (tab) => {
+    await Tab.with({ browser, node: prompt, query: `?play=demo&${gentle('webtransport')}&${PATIENT}`, prepare }, async (tab) => {
       await tab.playing();
       const keyframes = async () => {
         await tab.hears();
