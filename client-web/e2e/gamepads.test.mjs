@@ -261,6 +261,41 @@ game('pads', 'webrtc', 'what the menu opens is worked by gamepad alone, and noth
   await page.getByRole('complementary', { name: 'Keys' }).waitFor({ state: 'hidden' });
 });
 
+game('pads', 'webrtc', 'a gamepad is taught its buttons with nothing else, home among them', async (tab) => {
+  const { page } = tab;
+  await does(tab, 'plug', 0);
+  await paints(tab, [REST, [0, 0], [0, 0], [0, 0]]);
+  await tap(tab, HOME);
+  await page.getByRole('menu', { name: 'Session' }).waitFor();
+  await go(tab, DOWN, 'Controllers');
+  await tap(tab, A);
+  const box = page.getByRole('complementary', { name: 'Controllers' });
+  await box.waitFor();
+  await go(tab, DOWN, 'Teach the buttons');
+  await tap(tab, A);
+  await box.getByText(/^Press the lower button/).waitFor();
+  // Each answer is held for as long as what works the page needs to see it, and let go of before the next.
+  await page.evaluate(async () => {
+    const [buttons, question] = [17, document.querySelector('.controllers .question')];
+    const rest = (ms) => new Promise((resolve) => { setTimeout(() => { window.requestAnimationFrame(() => { window.requestAnimationFrame(resolve); }); }, ms); });
+    const say = (number, down) => {
+      if (number < buttons) window.double.press(0, number, down);
+      else window.double.push(0, number - buttons, Number(down));
+    };
+    await rest(0);
+    for (let number = 0; question.textContent !== ''; number = (number + 1) % (buttons + 4)) {
+      const asked = question.textContent;
+      say(number, true);
+      while (question.textContent === asked) await rest(0);
+      await rest(120);
+      say(number, false);
+      await rest(0);
+    }
+  });
+  await box.getByRole('button', { name: 'Forget the buttons of controller 1' }).waitFor();
+  await paints(tab, [REST, [0, 0], [0, 0], [0, 0]]);
+});
+
 /** As a browser that lets nothing be heard, however often it is asked. */
 function silent() {
   window.asked = 0;
