@@ -105,6 +105,11 @@ real('what is saved is there again, older saves can be played from, and a damage
   assert.equal((await began(tab)).restored, undefined);
   await type(tab, 'mkdir kept');
   await saves.save();
+  // Who saves by the menu plays on.
+  await tab.page.keyboard.press('Control+Alt+Shift+KeyM');
+  await tab.page.getByRole('menuitem', { name: 'Save', exact: true }).click();
+  await tab.page.locator('.hint').getByText('Everything is saved already').waitFor();
+  assert.ok(await tab.page.evaluate(() => document.activeElement.closest('.bar') === null), 'the focus is in the bar');
   await type(tab, 'mkdir kept/one');
   await saves.leave();
   // The button's version, and the last state.

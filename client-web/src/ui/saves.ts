@@ -122,13 +122,15 @@ export class SaveButton {
       icon: icons.save(),
       kind: 'quiet',
       onClick: () => {
+        // It loses the focus while it is disabled; where the menu's row was chosen the picture has it.
+        const focused = document.activeElement === this.element;
         this.element.disabled = true;
         save().then(
           (result) => { say(saved(result)); },
           (error: unknown) => { say(error instanceof Error ? sentence(error.message) : 'It could not be saved'); },
         ).finally(() => {
           this.element.disabled = false;
-          this.element.focus();
+          if (focused) this.element.focus();
         });
       },
     });
