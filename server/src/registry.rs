@@ -108,9 +108,9 @@ pub struct Status {
     pub starting: Option<wire::StartStep>,
     /// Why, once it ends.
     pub over: Option<Over>,
-    /// The connection of now.
+    /// The newest connection, which may be about to take over.
     pub connection: Option<String>,
-    /// What the client says of it.
+    /// What the client says of that of now.
     pub transport: Option<wire::TransportChoice>,
 }
 

@@ -1,7 +1,7 @@
 //! The connection to one client, whatever it came by: the player's, or a viewer's.
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use media::{AudioSink, Bitrate, DataChannel, TrackId, Transport, TransportEvent, UnitSink};
@@ -21,6 +21,21 @@ const PACING_FACTOR: f64 = 4.0;
 /// what was lost (RFC 9260 §16, RTO.Min), and is told within 200 ms what came.
 const LAST_WORDS: Duration = Duration::from_millis(1_500);
 
+/// Whether the client is heard.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    NotYet,
+    Now,
+    NoMore,
+}
+
+/// One whose client is not reached yet, beside one that plays: it takes the other's place once it is, or is given up.
+pub(super) struct Pending<T> {
+    pub(super) connection: Connection,
+    /// What its client was answered, and gets then.
+    pub(super) media: T,
+}
+
 /// See the module.
 pub(super) struct Connection {
     name: String,
@@ -29,8 +44,7 @@ pub(super) struct Connection {
     closing_is_leaving: bool,
     by: &'static str,
     race: Option<u32>,
-    /// It was connected.
-    pub(super) up: bool,
+    reach: Reach,
     /// What the client said last on it of whether it shows the picture. It says so once, perhaps before the connection
     /// counts as up, and not again when a silent path comes back.
     pub(super) visible: bool,
@@ -53,7 +67,7 @@ impl Connection {
             closing_is_leaving,
             by,
             race,
-            up: false,
+            reach: Reach::NotYet,
             visible: true,
             dropped,
             counted: 0,
@@ -69,7 +83,12 @@ impl Connection {
 
     /// Whether this one has won the race that another one takes part in.
     pub(super) fn outran(&self, race: Option<u32>) -> bool {
-        self.up && race.is_some() && self.race == race
+        self.reach != Reach::NotYet && race.is_some() && self.race == race
+    }
+
+    /// Whether its client is connected and heard: another one may wait beside it.
+    pub(super) fn plays(&self) -> bool {
+        self.reach == Reach::Now
     }
 
     /// Names it in addresses and entity tags.
@@ -120,17 +139,27 @@ impl Connection {
         }
     }
 
-    /// Adds candidates to the connection of this name, if it is the `current` one.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<TransportEvent> {
+        let event = self.transport.poll_event(cx);
+        match &event {
+            Poll::Ready(TransportEvent::Connected { .. }) => self.reach = Reach::Now,
+            Poll::Ready(TransportEvent::Interrupted) if self.plays() => self.reach = Reach::NoMore,
+            _ => {}
+        }
+        event
+    }
+
+    /// Adds candidates to the connection of this name, if it is one of those that are `known`.
     ///
     /// # Errors
     /// See [`TrickleError`].
-    pub(super) fn trickle(
-        current: Option<&Self>,
+    pub(super) fn trickle<'a>(
+        known: impl IntoIterator<Item = &'a Self>,
         name: &str,
         fragment: &str,
     ) -> Result<(), TrickleError> {
-        let current = current.filter(|current| current.name == name);
-        let candidates = current.and_then(|current| current.candidates.as_ref());
+        let named = known.into_iter().find(|it| it.name == name);
+        let candidates = named.and_then(|it| it.candidates.as_ref());
         let candidates = candidates.ok_or(TrickleError::OtherConnection)?;
         let added = candidates.add(fragment);
         added.map(drop).map_err(|error| TrickleError::Malformed(error.to_string()))
@@ -139,9 +168,9 @@ impl Connection {
     /// Closes it once the client has taken the last words; one that does not must not hold the session.
     pub(super) async fn close(mut self) {
         self.transport.close();
-        let mut closing = Some(self);
-        let closed =
-            async { while !matches!(next_event(&mut closing).await, TransportEvent::Closed(_)) {} };
+        let closed = async {
+            while !matches!(next_event(Some(&mut self)).await, TransportEvent::Closed(_)) {}
+        };
         if tokio::time::timeout(LAST_WORDS, closed).await.is_err() {
             tracing::debug!("a client did not take the last words in time");
         }
@@ -154,13 +183,12 @@ impl Drop for Connection {
     }
 }
 
-/// What happens next on the connection of now; waits for ever where there is none.
-pub(super) async fn next_event(connection: &mut Option<Connection>) -> TransportEvent {
-    poll_fn(|cx| match connection {
-        Some(connection) => connection.transport.poll_event(cx),
-        None => Poll::Pending,
-    })
-    .await
+/// What happens next on a connection; waits for ever where there is none.
+pub(super) async fn next_event(connection: Option<&mut Connection>) -> TransportEvent {
+    match connection {
+        Some(connection) => poll_fn(|cx| connection.poll_event(cx)).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits until then, or for ever.
@@ -174,7 +202,6 @@ pub(super) async fn at(deadline: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::task::Context;
 
     use bytes::Bytes;
     use media::SendRefused;

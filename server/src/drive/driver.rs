@@ -22,7 +22,7 @@ use super::Plan;
 use super::answer::{ForClient, Taken};
 use super::audience::{Audience, Deed};
 use super::client::{ClientSide, Heard};
-use super::connection::{Connection, at, next_event};
+use super::connection::{Connection, Pending, at, next_event};
 use super::log_limit::LogLimit;
 use super::media_side::{MediaPlan, MediaSide, REPORTS, Report, Stop};
 use super::rates::Rates;
@@ -85,6 +85,8 @@ pub(super) struct Driver {
     /// Those that broke in this session.
     broke: Broken,
     connection: Option<Connection>,
+    /// The one that is to take its place, which plays meanwhile: where none plays, one takes over at once.
+    pending: Option<Pending<ForClient>>,
     /// That of a client who was told why the session ends, until it has that.
     closing: Option<JoinHandle<()>>,
     connections: u32,
@@ -133,6 +135,7 @@ enum Wake {
     Command(Option<Command>),
     Report(Option<Report>),
     Transport(TransportEvent),
+    Pending(TransportEvent),
     Accepted(Result<(Taken, ForClient), ConnectError>),
     Timeout,
     Rates,
@@ -255,6 +258,7 @@ impl Driver {
             encoders,
             broke: Broken::default(),
             connection: None,
+            pending: None,
             closing: None,
             connections: 0,
             accepting: JoinSet::new(),
@@ -293,6 +297,7 @@ impl Driver {
                 Wake::Report(Some(report)) => self.report(report),
                 Wake::Report(None) => {}
                 Wake::Transport(event) => self.transport_event(event),
+                Wake::Pending(event) => self.pending_event(event),
                 Wake::Accepted(result) => self.accepted(result),
                 Wake::Timeout => self.tell(Event::Timeout),
                 Wake::Rates => self.follow_rates(self.node.clock.now()),
@@ -359,9 +364,10 @@ impl Driver {
         let ending = matches!(self.machine.phase(), Phase::Ending | Phase::Ended);
         let metered = self.metered.as_ref().and_then(Metered::poll_timeout).map(from_now);
         let input = self.input_due.map(from_now);
-        let connection = &mut self.connection;
+        let (connection, pending) = (self.connection.as_mut(), self.pending.as_mut());
         tokio::select! {
             event = next_event(connection) => Wake::Transport(event),
+            event = next_event(pending.map(|it| &mut it.connection)) => Wake::Pending(event),
             command = self.mailbox.recv() => Wake::Command(command),
             report = self.reports.recv() => Wake::Report(report),
             Some(Ok(result)) = self.accepting.join_next() => Wake::Accepted(result),
@@ -489,7 +495,7 @@ impl Driver {
         self.audience.sound().silence(PLAYER);
         self.voice.off();
         // One whose client was told why closes by itself.
-        self.connection = None;
+        (self.connection, self.pending) = (None, None);
     }
 
     fn release_input(&mut self) {
@@ -648,7 +654,8 @@ impl Driver {
         if let Some(over) = &over {
             self.audience.end(over.clone());
         }
-        let connection = self.connection.as_ref().map(|connection| connection.name().to_owned());
+        let newest = self.pending.as_ref().map(|it| &it.connection).or(self.connection.as_ref());
+        let connection = newest.map(|it| it.name().to_owned());
         let transport = connection.as_ref().and(self.client.transport()).cloned();
         let starting = self.step();
         self.show.send_replace(Status { state, starting, over, connection, transport });

@@ -21,7 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::audience::{Audience, Shake, Stream, ViewerCounts};
 use super::client::{ClientSide, Heard};
-use super::connection::{Connection, at, next_event};
+use super::connection::{Connection, Pending, at, next_event};
 use super::driver::{STATS_EVERY, ended, rumble};
 use super::rates::Rates;
 use crate::apps::{PadWishes, VideoMode};
@@ -64,6 +64,8 @@ pub(super) struct Viewer {
     mailbox: mpsc::Receiver<Command>,
     show: watch::Sender<Status>,
     connection: Option<Connection>,
+    /// The one that is to take its place, which shows meanwhile: where none does, one takes over at once.
+    pending: Option<Pending<(Codec, media::PictureKind)>>,
     connections: u32,
     /// What the connection was answered with.
     told: Option<(Codec, media::PictureKind)>,
@@ -80,6 +82,7 @@ pub(super) struct Viewer {
 enum Wake {
     Command(Option<Command>),
     Transport(TransportEvent),
+    Pending(TransportEvent),
     Stream(bool),
     /// The pointer changed.
     Cursor,
@@ -140,6 +143,7 @@ impl Viewer {
             mailbox,
             show,
             connection: None,
+            pending: None,
             connections: 0,
             told: None,
             connected: false,
@@ -162,6 +166,7 @@ impl Viewer {
                 Wake::Command(Some(command)) => self.command(command).await,
                 Wake::Command(None) => self.end("The viewer's place is gone."),
                 Wake::Transport(event) => self.transport_event(event).await,
+                Wake::Pending(event) => self.pending_event(event).await,
                 Wake::Stream(true) => self.follow_stream().await,
                 Wake::Stream(false) => self.end("The session failed."),
                 Wake::Cursor => self.show_cursor(),
@@ -188,8 +193,10 @@ impl Viewer {
         let from_now = |at: MediaTime| Instant::now() + at.since(now);
         let rates = self.connection.as_ref().and(self.rates.poll_timeout(now)).map(from_now);
         let deadline = self.deadline.map(from_now);
+        let (connection, pending) = (self.connection.as_mut(), self.pending.as_mut());
         tokio::select! {
-            event = next_event(&mut self.connection) => Wake::Transport(event),
+            event = next_event(connection) => Wake::Transport(event),
+            event = next_event(pending.map(|it| &mut it.connection)) => Wake::Pending(event),
             command = self.mailbox.recv() => Wake::Command(command),
             changed = self.stream.changed() => Wake::Stream(changed.is_ok()),
             Ok(()) = self.cursor.changed() => Wake::Cursor,
@@ -299,7 +306,8 @@ impl Viewer {
             }
             None => wire::SessionState::Suspended,
         };
-        let connection = self.connection.as_ref().map(|connection| connection.name().to_owned());
+        let newest = self.pending.as_ref().map(|it| &it.connection).or(self.connection.as_ref());
+        let connection = newest.map(|it| it.name().to_owned());
         let transport = connection.as_ref().and(self.client.transport()).cloned();
         let (starting, over) = (None, self.over.clone());
         self.show.send_replace(Status { state, starting, over, connection, transport });

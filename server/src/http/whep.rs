@@ -1,7 +1,7 @@
 //! Signalling: WebRTC-HTTP egress (draft-ietf-wish-whep), with trickle ICE as in RFC 9725 §4.3.
 //!
-//! The viewer offers, the node answers. One connection a session: a new offer takes the place of the
-//! old connection, which is how a client resumes.
+//! The viewer offers, the node answers. One connection a session: that of a new offer takes the place of the
+//! old one once it is connected, which is how a client resumes.
 
 use axum::body::Bytes;
 use axum::extract::{Request, State};

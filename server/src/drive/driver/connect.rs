@@ -1,6 +1,6 @@
 //! Clients that come: what each is answered, and the encoders that it gets.
 
-use media::Bitrate;
+use media::{Bitrate, TransportEvent};
 use session::hands::PLAYER;
 use session::machine::{Event, Phase};
 use session::rate::Part;
@@ -11,7 +11,7 @@ use super::{Driver, names};
 use crate::apps::VideoMode;
 use crate::caller::{Caller, Refused};
 use crate::drive::answer::{self, ForClient, Taken, Used};
-use crate::drive::connection::Connection;
+use crate::drive::connection::{Connection, Pending};
 use crate::encoders::EncoderSession;
 use crate::registry::{Answer, Asked, Command, ConnectError};
 
@@ -27,7 +27,9 @@ impl Driver {
             }
             Command::Accept(caller, asked) => self.accept(caller, asked),
             Command::Trickle(name, fragment, reply) => {
-                let _ = reply.send(Connection::trickle(self.connection.as_ref(), &name, &fragment));
+                let pending = self.pending.iter().map(|it| &it.connection);
+                let known = self.connection.iter().chain(pending);
+                let _ = reply.send(Connection::trickle(known, &name, &fragment));
             }
             Command::Stop(by) => self.tell(Event::StopRequested(by)),
         }
@@ -45,7 +47,41 @@ impl Driver {
         let sound = self.audience.sound().is_offered();
         let way = answer::Way { sound, microphone: self.voice.is_allowed() };
         let (taken, answer) = answer::answer(&self.node, codec, depth, way, (offer, race)).await?;
-        Ok(Answer { connection: self.take_over(taken, media), sdp: answer.sdp })
+        let pending = self.number(taken, media);
+        let connection = pending.connection.name().to_owned();
+        if self.connection.as_ref().is_some_and(Connection::plays) {
+            self.pending = Some(pending);
+            self.show_status();
+        } else {
+            self.take_over(pending);
+        }
+        Ok(Answer { connection, sdp: answer.sdp })
+    }
+
+    /// What the connection that is to take over says: nothing but that its client is reached, or cannot be.
+    pub(super) fn pending_event(&mut self, event: TransportEvent) {
+        match event {
+            // A channel may open a moment before the connection counts as up.
+            TransportEvent::Connected { .. } | TransportEvent::ChannelOpen(_) => {
+                self.change_over();
+                self.transport_event(event);
+            }
+            TransportEvent::Closed(reason) => {
+                tracing::info!(%reason, "not connected, the connection before goes on");
+                if let Some(pending) = self.pending.take() {
+                    self.node.metrics.connection_closed(pending.connection.by(), &reason);
+                }
+                self.show_status();
+            }
+            _ => {}
+        }
+    }
+
+    /// Lets the connection take over that is to, if there is one.
+    pub(super) fn change_over(&mut self) -> bool {
+        let Some(pending) = self.pending.take() else { return false };
+        self.take_over(pending);
+        true
     }
 
     /// Whether the client is served by another connection of this race.
@@ -90,7 +126,10 @@ impl Driver {
             Ok(_) if matches!(self.machine.phase(), Phase::Ending | Phase::Ended) => {}
             // So may another one have been connected.
             Ok((taken, _)) if self.is_outrun(taken.race) => {}
-            Ok((taken, media)) => drop(self.take_over(taken, media)),
+            Ok((taken, media)) => {
+                let next = self.number(taken, media);
+                self.take_over(next);
+            }
             Err(error) => tracing::info!(%error, "client refused"),
         }
     }
@@ -106,14 +145,18 @@ impl Driver {
         VideoMode { size, ..self.video }
     }
 
-    /// Serves a client from now on, whatever it came by; yields the connection's name.
-    fn take_over(&mut self, taken: Taken, media: ForClient) -> String {
+    /// A connection, by its number.
+    fn number(&mut self, taken: Taken, media: ForClient) -> Pending<ForClient> {
+        self.connections += 1;
+        let connection = Connection::new(self.connections, taken, &self.node.metrics);
+        Pending { connection, media }
+    }
+
+    /// Serves a client from now on, whatever it came by.
+    fn take_over(&mut self, Pending { connection, media }: Pending<ForClient>) {
         self.audience.sound().silence(PLAYER);
         self.audience.sound().renew(PLAYER);
         self.voice.off();
-        self.connections += 1;
-        let connection = Connection::new(self.connections, taken, &self.node.metrics);
-        let name = connection.name().to_owned();
         // A client that comes back takes the place of its old self.
         if let Some(media) = &self.media {
             media.send_to(None);
@@ -128,14 +171,13 @@ impl Driver {
         let granted = self.client.granted().0;
         self.rates.limit(Bitrate::from_kbps(granted.into()), Part::WHOLE);
         self.rates.renew(now);
-        self.connection = Some(connection);
+        (self.connection, self.pending) = (Some(connection), None);
         if let Some(media) = &self.media {
             media.set_frame_rate(self.rates.frame_rate(now));
             media.set_size(Part::WHOLE);
         }
         self.set_rates(now);
         self.show_status();
-        name
     }
 
     /// The encoder in use.

@@ -29,7 +29,6 @@ impl Driver {
         let now = self.node.clock.now();
         match event {
             TransportEvent::Connected { .. } => {
-                self.connection.iter_mut().for_each(|it| it.up = true);
                 let drawing = self.machine.is_drawing();
                 if !drawing {
                     self.send_units();
@@ -56,7 +55,12 @@ impl Driver {
                 self.ping(now);
             }
             TransportEvent::ChannelOpen(_) => {}
-            TransportEvent::Interrupted => self.tell(Event::TransportInterrupted),
+            // What does not play is worth no waiting.
+            TransportEvent::Interrupted => {
+                if !self.change_over() {
+                    self.tell(Event::TransportInterrupted);
+                }
+            }
             // A browser that gets no frames for some seconds asks for one to be sure. It lacks nothing
             // when it has shown the newest there is.
             TransportEvent::KeyframeNeeded(_) if self.client.lacks_nothing(now) => {}
@@ -88,11 +92,16 @@ impl Driver {
                 tracing::info!(%reason, "connection closed");
                 self.audience.sound().silence(PLAYER);
                 self.voice.off();
-                self.node.metrics.floods.inc_by(u64::from(matches!(reason, CloseReason::Flood(_))));
+                let floods = matches!(reason, CloseReason::Flood(_));
+                self.node.metrics.floods.inc_by(floods.into());
                 if let Some(connection) = &self.connection {
                     self.node.metrics.connection_closed(connection.by(), &reason);
                 }
                 let leaving = self.connection.take().is_none_or(|it| it.closing_is_leaving());
+                // Whoever comes by another way has not left.
+                if !floods && self.change_over() {
+                    return;
+                }
                 // Those that talk to us say goodbye where they mean it: a page may be loading again.
                 let event = match reason {
                     CloseReason::Remote if self.greeted || !leaving => Event::ClientAway,
@@ -257,6 +266,7 @@ impl Driver {
             }
             // Whoever plays by a ticket that does not end sessions leaves this one to others of the order.
             Ok(Said::Bye) if self.metered.as_ref().is_some_and(|it| !it.may_stop()) => {
+                self.pending = None;
                 self.tell(Event::ClientAway);
             }
             Ok(Said::Bye) => self.tell(Event::StopRequested(StoppedBy::Client)),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use media::Codec;
+use media::{Codec, TransportEvent};
 use session::reason::StoppedBy;
 use transport::Decodes;
 
@@ -10,7 +10,7 @@ use super::Viewer;
 use crate::caller::{Caller, Refused};
 use crate::drive::answer::{self, Taken};
 use crate::drive::audience::Stream;
-use crate::drive::connection::Connection;
+use crate::drive::connection::{Connection, Pending};
 use crate::registry::{Answer, Asked, Command, ConnectError};
 
 /// Longest that a viewer who comes early waits for the session's encoder.
@@ -28,7 +28,9 @@ impl Viewer {
             }
             Command::Accept(caller, asked) => self.accept(caller, asked).await,
             Command::Trickle(name, fragment, reply) => {
-                let _ = reply.send(Connection::trickle(self.connection.as_ref(), &name, &fragment));
+                let pending = self.pending.iter().map(|it| &it.connection);
+                let known = self.connection.iter().chain(pending);
+                let _ = reply.send(Connection::trickle(known, &name, &fragment));
             }
             Command::Stop(by) => self.end(match by {
                 StoppedBy::Client => "You left.",
@@ -49,7 +51,43 @@ impl Viewer {
         let depth = kind.format.depth();
         let (taken, answer) =
             answer::answer(&self.node, Some(codec), depth, way, (offer, race)).await?;
-        Ok(Answer { connection: self.take_over(taken, (codec, kind)), sdp: answer.sdp })
+        let pending = self.number(taken, (codec, kind));
+        let connection = pending.connection.name().to_owned();
+        // One that is coded otherwise shows nothing any more.
+        let shows = self.told == Some(pending.media);
+        if shows && self.connection.as_ref().is_some_and(Connection::plays) {
+            self.pending = Some(pending);
+            self.show_status();
+        } else {
+            self.take_over(pending);
+        }
+        Ok(Answer { connection, sdp: answer.sdp })
+    }
+
+    /// What the connection that is to take over says: nothing but that its client is reached, or cannot be.
+    pub(super) async fn pending_event(&mut self, event: TransportEvent) {
+        match event {
+            // A channel may open a moment before the connection counts as up.
+            TransportEvent::Connected { .. } | TransportEvent::ChannelOpen(_) => {
+                self.change_over();
+                self.transport_event(event).await;
+            }
+            TransportEvent::Closed(reason) => {
+                tracing::info!(%reason, "viewer not connected, the connection before goes on");
+                if let Some(pending) = self.pending.take() {
+                    self.node.metrics.connection_closed(pending.connection.by(), &reason);
+                }
+                self.show_status();
+            }
+            _ => {}
+        }
+    }
+
+    /// Lets the connection take over that is to, if there is one.
+    pub(super) fn change_over(&mut self) -> bool {
+        let Some(pending) = self.pending.take() else { return false };
+        self.take_over(pending);
+        true
     }
 
     /// Whether the client is served by another connection of this race.
@@ -68,7 +106,10 @@ impl Viewer {
                 let depth = kind.format.depth();
                 let caller = (caller, race);
                 let taken = answer::accept(&self.node, self.video, codec, depth, caller).await;
-                taken.map(|taken| drop(self.take_over(taken, (codec, kind))))
+                taken.map(|taken| {
+                    let next = self.number(taken, (codec, kind));
+                    self.take_over(next);
+                })
             }
             Err(error) => {
                 tokio::spawn(caller.refuse(Refused::Forbidden, error.to_string()));
@@ -108,15 +149,24 @@ impl Viewer {
         )))
     }
 
-    /// Serves this connection from now on; yields its name.
-    fn take_over(&mut self, taken: Taken, told: (Codec, media::PictureKind)) -> String {
+    /// A connection, by its number, and what it was answered with.
+    fn number(
+        &mut self,
+        taken: Taken,
+        media: (Codec, media::PictureKind),
+    ) -> Pending<(Codec, media::PictureKind)> {
+        self.connections += 1;
+        let connection = Connection::new(self.connections, taken, &self.node.metrics);
+        Pending { connection, media }
+    }
+
+    /// Serves this connection from now on.
+    fn take_over(&mut self, next: Pending<(Codec, media::PictureKind)>) {
+        let Pending { connection, media: told } = next;
         self.stand_up();
         self.audience.sound().renew(self.who);
-        self.connections += 1;
         let now = self.node.clock.now();
-        let connection = Connection::new(self.connections, taken, &self.node.metrics);
-        let name = connection.name().to_owned();
-        self.connection = Some(connection);
+        (self.connection, self.pending) = (Some(connection), None);
         (self.told, self.connected, self.greeted, self.visible) = (Some(told), false, false, true);
         self.client.reset(now);
         self.client.encoder_opened(self.stream.borrow().encoder, told.0);
@@ -125,7 +175,6 @@ impl Viewer {
         // Nobody may connect and say nothing for ever; the transport's own limits are shorter.
         self.deadline = Some(now + self.node.config.sessions.connect.get());
         self.show_status();
-        name
     }
 
     /// Units and sound come from now on.
@@ -154,7 +203,7 @@ impl Viewer {
             // A connection has one codec: the client comes again, and is told the new one.
             tracing::info!("the session is coded otherwise: the viewer is to connect anew");
             self.stand_up();
-            self.connection = None;
+            (self.connection, self.pending) = (None, None);
             return self.away(self.node.config.sessions.reconnect.get()).await;
         }
         if let Some((codec, _)) = now {

@@ -15,7 +15,6 @@ impl Viewer {
         let now = self.node.clock.now();
         match event {
             TransportEvent::Connected { .. } => {
-                self.connection.iter_mut().for_each(|it| it.up = true);
                 self.deadline = None;
                 // A path that was silent and came back goes on where it was.
                 if !std::mem::replace(&mut self.connected, true) {
@@ -58,6 +57,10 @@ impl Viewer {
                 let left = self.connection.take().is_none_or(|it| it.closing_is_leaving())
                     && !self.greeted;
                 tracing::info!(%reason, "viewer's connection closed");
+                // Whoever comes by another way has not left.
+                if !matches!(reason, CloseReason::Flood(_)) && self.change_over() {
+                    return;
+                }
                 self.stand_up();
                 let limits = &self.node.config.sessions;
                 match reason {
