@@ -256,7 +256,8 @@ async fn of_the_connections_of_one_race_the_first_that_is_connected_stays() {
             quick.frame().await;
         } else {
             assert_eq!(reply.status, 201, "another race: {}", reply.text());
-            assert!(quick.closed().await.contains("closed by the server"));
+            // Which it has not won before it is connected.
+            quick.frame().await;
         }
     }
     offers(node, &session, "-1").await.problem(400, "bad-request");

@@ -1,5 +1,5 @@
-//! What those who joined have of it when the player's page comes by another transport: nothing but its keyframe. And what a
-//! game has of those who left before it was there: nothing.
+//! What those who joined have of it when the player's page comes by another transport: nothing but its keyframe, and not even
+//! that where it cannot be connected. And what a game has of those who left before it was there: nothing.
 
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
@@ -82,14 +82,14 @@ fn message(event: InputEvent) -> Vec<u8> {
     out
 }
 
-async fn serve_noting(app: Noting, clock: &Arc<common::Bent>) -> Server {
+async fn serve_noting(app: Noting, clock: &Arc<common::Bent>, overrides: &[&str]) -> Server {
     let app: Arc<dyn App> = Arc::new(app);
     let clock = clock.clone();
     let open = move |config| {
         let node = Node::with_apps(config, None, [app], Probing::in_process());
         node.map(|node| clock.lead(node))
     };
-    Server::bind_with(common::config(&[REACHED]), open).await.unwrap()
+    Server::bind_with(common::config(&[&[REACHED], overrides].concat()), open).await.unwrap()
 }
 
 async fn noting(node: &Arc<Node>) -> Session {
@@ -120,6 +120,11 @@ async fn co_player(node: &Arc<Node>, session: &Session) -> Client {
     client
 }
 
+/// Waits until this was told.
+async fn is_told(told: &Told, event: &InputEvent) {
+    until("what somebody did", async || told.lock().unwrap().contains(event).then_some(())).await;
+}
+
 /// Units that each viewer was sent.
 async fn units(node: &Arc<Node>, session: &Session) -> Vec<u64> {
     let seen = viewers(node, session).await;
@@ -131,7 +136,7 @@ async fn units(node: &Arc<Node>, session: &Session) -> Vec<u64> {
 async fn whoever_joined_sees_and_holds_on_while_the_player_changes_its_transport() {
     let app = Noting::default();
     let told = app.told.clone();
-    let server = serve_noting(app, &common::Bent::new()).await;
+    let server = serve_noting(app, &common::Bent::new(), &[]).await;
     let node = server.node();
     let session = noting(node).await;
     let _first = play(node, &session).await;
@@ -198,6 +203,175 @@ async fn whoever_is_to_connect_anew_holds_nothing_meanwhile() {
     server.shut_down().await;
 }
 
+/// Whether player and viewer are there.
+async fn both_live(node: &Arc<Node>, session: &Session) -> Option<()> {
+    let sees = viewers(node, session).await[0]["state"] == "live";
+    (sees && shown(node, session).await["state"] == "live").then_some(())
+}
+
+/// A player by WebTransport, who has a picture.
+async fn by_quic(node: &Arc<Node>, session: &Session) -> quic_client::Client {
+    let to = session.ask(Method::POST, "/webtransport").bearer(&session.token);
+    let player = by_webtransport(&to.of(node).await.json(), 0).await;
+    address::begins(&player).await;
+    player
+}
+
+/// Sees so many pictures, and yields how many beside them were given up, for which a busy machine was too late.
+async fn sees(client: &quic_client::Client, pictures: u64) -> u64 {
+    let (mut seen, mut given_up) = (0, 0);
+    while seen < pictures {
+        match client.came().await {
+            quic_client::Came::Whole(..) => seen += 1,
+            quic_client::Came::GivenUp => given_up += 1,
+        }
+    }
+    given_up
+}
+
+/// Makes an offer by whose answer nobody comes; yields the address of the connection.
+async fn offers_in_vain(node: &Arc<Node>, to: common::Ask) -> String {
+    let (_, offer) = Client::offer(Wish::PAGE).await;
+    let reply = to.sdp(offer).of(node).await;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    reply.header("location").to_owned()
+}
+
+/// Connects by what its offer was answered.
+async fn comes(client: &mut Client, reply: &common::Reply) {
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    let sdp = reply.text().to_owned();
+    client.accept(&Answer { sdp, codec: Codec::H264, video_tracks: 1, data_channels: true }).await;
+    client.state(RTCPeerConnectionState::Connected).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_does_not_come_about_costs_nobody_a_picture() {
+    let app = Noting::default();
+    let told = app.told.clone();
+    let server = serve_noting(app, &common::Bent::new(), &[]).await;
+    let node = server.node();
+    let session = noting(node).await;
+    let mut player = by_quic(node, &session).await;
+    let watcher = spectator(node, &session).await;
+    let watching = watcher.watch_by_webtransport(0).await;
+    address::begins(&watching).await;
+
+    let whep = || session.ask(Method::POST, "/whep").bearer(&session.token);
+    let first = offers_in_vain(node, whep()).await;
+    let second = offers_in_vain(node, whep()).await;
+    offers_in_vain(node, watcher.ask(Method::POST, "/whep")).await;
+    // The newer offer has taken the older one's place.
+    let trickle = async |address: &str| {
+        let below = address.split_once(&session.id).expect("the session in its address").1;
+        let to = session.ask(Method::PATCH, below).bearer(&session.token);
+        let kind = "application/trickle-ice-sdpfrag";
+        to.header("content-type", kind).body("a=candidate:nonsense\r\n").of(node).await
+    };
+    trickle(&first).await.problem(412, "precondition");
+    assert_ne!(trickle(&second).await.status, 412, "{second}");
+
+    sees(&player, 30).await;
+    sees(&watching, 30).await;
+    player.send(DataChannel::Input, &message(key_is(KeyCode::A, true))).await;
+    is_told(&told, &key_is(KeyCode::A, true)).await;
+    lives(node, &session).await;
+    assert_eq!(viewers(node, &session).await[0]["state"], "live");
+    server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_never_connected_is_given_up_and_the_session_lives_on() {
+    // By it a session may wait long for its first connection; how long one is waited for that was answered it does not say.
+    let clock = common::Bent::new();
+    clock.crawl();
+    let server = serve_noting(Noting::default(), &clock, &["sessions.connect=2s"]).await;
+    let node = server.node();
+    let session = noting(node).await;
+    let to = session.ask(Method::POST, "/webtransport").bearer(&session.token);
+    let player = by_webtransport(&to.of(node).await.json(), 0).await;
+    let watcher = spectator(node, &session).await;
+    let _watching = watcher.watch_by_webtransport(0).await;
+    until("both to be there", async || both_live(node, &session).await).await;
+    offers_in_vain(node, session.ask(Method::POST, "/whep").bearer(&session.token)).await;
+    offers_in_vain(node, watcher.ask(Method::POST, "/whep")).await;
+    let given_up = "nearlight_connections_closed_total{transport=\"webrtc\",by=\"silence\"} 2";
+    until("both to be given up", async || {
+        let all = node.metrics.encode().unwrap();
+        all.lines().any(|line| line == given_up).then_some(())
+    })
+    .await;
+    // Some may have come before.
+    sees(&player, 3).await;
+    assert!(both_live(node, &session).await.is_some());
+    server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_changes_to_webrtc_plays_on_until_it_is_connected() {
+    let app = Noting::default();
+    let told = app.told.clone();
+    let server = serve_noting(app, &common::Bent::new(), &[]).await;
+    let node = server.node();
+    let session = noting(node).await;
+    let mut player = by_quic(node, &session).await;
+    let watching = spectator(node, &session).await.watch_by_webtransport(0).await;
+    address::begins(&watching).await;
+    let keyframes = async || {
+        next_look(node, &session).await;
+        (counter(node, "keyframes_total"), counter(node, "viewer_keyframes_total"))
+    };
+    let (began, before) = (Instant::now(), keyframes().await);
+
+    let (mut next, offer) = Client::offer(Wish::PAGE).await;
+    let to = session.ask(Method::POST, "/whep").bearer(&session.token);
+    let reply = to.sdp(offer).of(node).await;
+    let mut given_up = sees(&player, 10).await + sees(&watching, 10).await;
+    player.send(DataChannel::Input, &message(key_is(KeyCode::A, true))).await;
+    is_told(&told, &key_is(KeyCode::A, true)).await;
+
+    comes(&mut next, &reply).await;
+    assert!(player.closed().await.contains("closed by the server"));
+    let (_, asked) = first_unit(&mut next).await;
+    // Whoever takes over begins with empty hands.
+    is_told(&told, &key_is(KeyCode::A, false)).await;
+    next.opened(DataChannel::Input).await;
+    next.send(DataChannel::Input, &message(key_is(KeyCode::D, true))).await;
+    is_told(&told, &key_is(KeyCode::D, true)).await;
+    // What came before the change is read first.
+    given_up += sees(&watching, 60).await;
+
+    // One for the change, those that somebody asked for, and one for each time that a busy machine may have been too late.
+    let after = keyframes().await;
+    let (all, for_viewers) = (after.0 - before.0, after.1 - before.1);
+    let late = given_up + next.gaps + began.elapsed().as_secs() / 2;
+    let may_be = 1..=1 + asked + for_viewers + late;
+    assert!(may_be.contains(&all), "{all}; {asked} asked for, {for_viewers} for viewers, {late}");
+    lives(node, &session).await;
+    server.shut_down().await;
+}
+
+/// The same of one who watches.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_that_changes_to_webrtc_sees_on_until_it_is_connected() {
+    let server = serve(&[REACHED]).await;
+    let node = server.node();
+    let session = create().of(node).await.session();
+    let mut player = play(node, &session).await;
+    first_unit(&mut player).await;
+    let watcher = spectator(node, &session).await;
+    let watching = watcher.watch_by_webtransport(0).await;
+    address::begins(&watching).await;
+    let (mut next, offer) = Client::offer(Wish::PAGE).await;
+    let reply = watcher.ask(Method::POST, "/whep").sdp(offer).of(node).await;
+    sees(&watching, 10).await;
+    comes(&mut next, &reply).await;
+    assert!(watching.closed().await.contains("closed by the server"));
+    first_unit(&mut next).await;
+    player.frame().await;
+    server.shut_down().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_leaves_before_the_game_is_there_leaves_no_gamepad_behind() {
     let (opens, gate) = channel();
@@ -206,7 +380,7 @@ async fn who_leaves_before_the_game_is_there_leaves_no_gamepad_behind() {
     // A start may not take for ever, on a slow machine either.
     let clock = common::Bent::new();
     clock.crawl();
-    let server = serve_noting(app, &clock).await;
+    let server = serve_noting(app, &clock, &[]).await;
     let node = server.node();
     let session = noting(node).await;
     let to = session.ask(Method::POST, "/webtransport").bearer(&session.token);
