@@ -130,6 +130,9 @@ describe('the choice of a transport', () => {
     choice.prefer('webrtc');
     expect(of(choice, 1)).toEqual({ kind: 'webrtc', reason: 'chosen here' });
     expect(choice.isSettled(1)).toBe(true);
+    // What played before is not given up for it.
+    choice.failed('webrtc', 'did not connect', 1);
+    expect(of(choice, 2)).toEqual({ kind: 'webtransport', reason: 'WebRTC did not connect; decodes H264, AV1' });
   });
 });
 

@@ -85,7 +85,7 @@ class FakeConnection implements SessionConnection {
   open(): void {
     const pipe = (): Pipe & RTCDataChannel =>
       ({ readyState: 'open', bufferedAmount: 0, bufferedAmountLowThreshold: 0, onbufferedamountlow: null, send: () => undefined }) as unknown as Pipe & RTCDataChannel;
-    if (this.kind === 'webrtc') this.events.onTrack({} as MediaStreamTrack);
+    if (this.kind === 'webrtc') this.events.onBrings(() => { this.events.onTrack({} as MediaStreamTrack); });
     this.events.onInputReady(pipe(), pipe());
   }
 }

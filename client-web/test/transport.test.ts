@@ -264,7 +264,7 @@ describe('the transport', () => {
     expect(scene.newest().kind).toBe('webrtc');
   });
 
-  it('changes while the session plays on, and the old one is closed once the node knows the new one', async () => {
+  it('changes while the session plays on, and the old one is closed once the node is connected with the new one', async () => {
     const scene = asked();
     await live(scene);
     scene.log.splice(0);
@@ -274,8 +274,9 @@ describe('the transport', () => {
     scene.play.switchTransport('webrtc');
     expect(scene.connections[0]?.retired).toBe(false);
     await pass();
-    expect(scene.log).toEqual(['POST sessions/a/whep', 'connection 1 closed']);
+    expect(scene.log).toEqual(['POST sessions/a/whep']);
     scene.newest().open();
+    expect(scene.log).toEqual(['POST sessions/a/whep', 'connection 1 closed']);
     scene.picture();
     await pass();
     expect(scene.taken.at(-1)).toMatchObject({ kind: 'webrtc', reason: 'chosen here' });
@@ -284,6 +285,30 @@ describe('the transport', () => {
     scene.play.switchTransport('webtransport');
     await pass();
     expect(kinds(scene)).toEqual(['webtransport', 'webrtc', 'webtransport']);
+  });
+
+  it('plays on by the old one, whose frames it acknowledges, while WebRTC does not connect, and until something else does', async () => {
+    const scene = asked();
+    await live(scene);
+    const [old] = scene.connections;
+    scene.play.switchTransport('webrtc');
+    await pass();
+    const tried = scene.newest();
+    // It is answered, and that is all.
+    let shown = 0;
+    tried.events.onBrings(() => { shown += 1; });
+    await pass(CONNECT_MS - 1);
+    scene.play.decoded({ rtp: rtp(1), decodedAt: clientNow() });
+    expect([old?.closed, old?.acknowledged, tried.acknowledged, shown]).toEqual([false, 1, 0, 0]);
+    await pass(10);
+    expect(kinds(scene)).toEqual(['webtransport', 'webrtc', 'webtransport']);
+    expect([old?.closed, tried.closed, shown]).toEqual([true, true, 0]);
+    scene.newest().open();
+    scene.picture();
+    await pass();
+    expect(scene.taken.at(-1)?.reason).toMatch(/WebRTC did not connect within 6 s/);
+    expect(scene.states.map(({ name }) => name)).not.toContain('reconnecting');
+    expect(scene.play.state.name).toBe('live');
   });
 
   it('goes on as before where a change fails', async () => {

@@ -175,9 +175,9 @@ export class TransportChoice {
     return this.measured.better === undefined ? DEFAULT : 'webtransport';
   }
 
-  /** Who asks for WebRTC gets nothing else where there is WebRTC; every other wish gives way. */
+  /** A page whose address asks for WebRTC gets nothing else where there is WebRTC; every other wish gives way. */
   private get isAlone(): boolean {
-    return this.wish === 'webrtc' && this.lacks.webrtc === undefined;
+    return this.wish === 'webrtc' && !this.byHand && this.lacks.webrtc === undefined;
   }
 
   private get order(): readonly TransportKind[] {
@@ -193,7 +193,7 @@ export class TransportChoice {
   }
 
   private obstacle(kind: TransportKind, abilities: Abilities, node: Offered, now: number): string | undefined {
-    if (kind === 'webrtc') return this.lacks.webrtc ?? (this.wish === 'webrtc' ? undefined : this.failureOf(kind, now));
+    if (kind === 'webrtc') return this.lacks.webrtc ?? (this.isAlone ? undefined : this.failureOf(kind, now));
     return this.lacks[kind] ?? abilities.lacks[kind] ?? (node[kind] ? undefined : `the node offers no ${TITLES[kind]}`) ??
       // A canvas shows standard range (video/view.ts).
       (node.hdr ? 'high dynamic range is shown by a video element' : undefined) ?? this.failureOf(kind, now);

@@ -14,6 +14,8 @@ import { asHeard } from './stereo.ts';
 import { fragment, fragmentHead } from './trickle.ts';
 
 export interface ConnectionEvents {
+  /** What `bring` tells of is there: it is told at once, or once the connection has taken the place of one that plays. */
+  readonly onBrings: (bring: () => void) => void;
   readonly onTrack: (track: MediaStreamTrack) => void;
   /** Sound is on this track from now on. */
   readonly onSound: (track: MediaStreamTrack, receiver: RTCRtpReceiver) => void;
@@ -149,8 +151,11 @@ export class Connection implements SessionConnection {
     };
     for (const channel of needed) channel.onopen = ready;
     peer.ontrack = ({ track, receiver: of }) => {
-      if (track.kind === 'audio') this.hear(track, of);
-      else events.onTrack(track);
+      events.onBrings(() => {
+        if (this.retired) return;
+        if (track.kind === 'audio') this.hear(track, of);
+        else events.onTrack(track);
+      });
     };
     peer.onconnectionstatechange = () => { this.stateChanged(); };
     this.offer = peer.createOffer().then((offer) => asHeard(offer, play === undefined));

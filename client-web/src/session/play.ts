@@ -47,8 +47,10 @@ export class PlaySession {
   private session: Session | undefined;
   private signalling: NodeSignalling | undefined;
   private connection: SessionConnection | undefined;
-  /** The one before, which the node has not replaced yet. */
-  private former: SessionConnection | undefined;
+  /** The one before, which the node has not replaced yet; `plays`: it shows pictures and takes input until it is. */
+  private former: { readonly connection: SessionConnection; readonly plays: boolean } | undefined;
+  /** What came by the newest one while the one before plays. */
+  private brought: (() => void)[] = [];
   /** Those of which one is to become the connection. */
   private contest: Contest | undefined;
   /** Where the picture is shown, if the session may follow that. */
@@ -120,7 +122,7 @@ export class PlaySession {
   decoded(frame: Decoded): void {
     // What is decoded before the newest connection brings pictures came by the one before it, which the node sends on
     // until it knows the new one.
-    const from = (frame.decodedAt < this.trackAt ? this.former : undefined) ?? this.connection;
+    const from = (frame.decodedAt < this.trackAt ? this.former?.connection : undefined) ?? this.connection;
     if (from === this.connection) this.heardNode();
     from?.acknowledge?.(frame);
   }
@@ -254,7 +256,7 @@ export class PlaySession {
     this.events.onSession(session);
     this.times.sessionUs = clientNow();
     if (isFinal(this.current)) this.endAtNode();
-    const signalling = new NodeSignalling(this.api, session, this.abort.signal, () => { this.replaced(clientNow()); });
+    const signalling = new NodeSignalling(this.api, session, this.abort.signal, () => { this.answered(clientNow()); });
     this.signalling = signalling;
     await ready;
     this.abort.signal.throwIfAborted();
@@ -372,7 +374,8 @@ export class PlaySession {
   }
 
   private open(): SessionConnection {
-    if (this.connection !== undefined) this.retire(this.connection);
+    if (this.connection !== undefined) this.retire(this.connection, this.ready);
+    this.brought = [];
     this.unready();
     const connection = this.making((events) => this.transports.make(this.session, events));
     this.connection = connection;
@@ -382,6 +385,10 @@ export class PlaySession {
   /** Makes a connection whose events are this session's. */
   private making(make: (events: ConnectionEvents) => SessionConnection): SessionConnection {
     const connection: SessionConnection = make({
+      onBrings: (bring) => {
+        if (this.former?.plays === true) this.brought.push(() => { if (this.connection === connection) bring(); });
+        else bring();
+      },
       onTrack: (track) => {
         this.picturesCome(clientNow());
         this.events.onTrack(track);
@@ -395,6 +402,7 @@ export class PlaySession {
       onControl: (text) => { this.heard(text); },
       onInputReady: (input, motion) => {
         this.contest?.ready(connection);
+        this.replaced(clientNow());
         this.ready = true;
         // Whoever only watches sends nothing: the node would refuse it.
         if (this.session?.role !== 'spectator') this.input.attach(input, motion);
@@ -411,7 +419,11 @@ export class PlaySession {
         this.events.onInputReady();
       },
       onSpeechFailed: (reason) => { if (this.connection === connection) this.events.onSpeechFailed(reason); },
-      onAlive: () => { if (this.connection === connection) this.heardNode(); },
+      onAlive: () => {
+        if (this.connection !== connection) return;
+        this.replaced(clientNow());
+        this.heardNode();
+      },
       onBroken: (cannot) => { if (this.contest?.broke(connection, cannot ?? new ConnectionLost('broken')) !== true) this.lose(connection, cannot); },
     });
     return connection;
@@ -437,11 +449,18 @@ export class PlaySession {
     return at !== undefined && at >= this.trackAt;
   }
 
-  /** The node knows the newest connection. Not before: a node that hears the old one close takes it for the user leaving. */
+  /** The node knows the newest connection. One that plays goes on until the node is connected with that, if it ever is. */
+  private answered(at: Micros): void {
+    this.times.answeredUs ??= at;
+    if (this.former?.plays !== true) this.replaced(at);
+  }
+
+  /** The newest connection takes over. Not before the node knows it: one that hears the old one close takes it for the user leaving. */
   private replaced(at: Micros): void {
     this.times.answeredUs ??= at;
-    this.former?.close();
+    this.former?.connection.close();
     this.former = undefined;
+    for (const bring of this.brought.splice(0)) bring();
   }
 
   /** Connects and waits for the first picture. */
@@ -546,17 +565,18 @@ export class PlaySession {
     if (isHidden() && this.ready) this.goodAt = performance.now();
     this.connection = undefined;
     this.unready();
-    this.input.detach();
-    this.retire(connection);
+    // What the user does goes by the one before while that plays.
+    if (this.former?.plays !== true) this.input.detach();
+    this.retire(connection, false);
     this.attempt?.lost('broken');
   }
 
-  /** At most one waits to be replaced: an answer closes it. */
-  private retire(connection: SessionConnection): void {
-    if (connection.answered) {
+  /** At most one waits to be replaced. One that plays does so until another is connected, however many are tried meanwhile. */
+  private retire(connection: SessionConnection, plays: boolean): void {
+    if (connection.answered && this.former?.plays !== true) {
       connection.retire();
-      this.former?.close();
-      this.former = connection;
+      this.former?.connection.close();
+      this.former = { connection, plays };
     } else {
       connection.close();
     }
@@ -683,7 +703,7 @@ export class PlaySession {
     clearTimeout(this.pictureDue);
     clearTimeout(this.connectionDue);
     this.input.detach();
-    const all = [...this.all, ...(this.former === undefined ? [] : [this.former])];
+    const all = [...this.all, ...(this.former === undefined ? [] : [this.former.connection])];
     this.attempt?.lost('broken');
     for (const connection of all) connection.retire();
     // The node hears first that the session is to end: a close alone may also mean that the browser died.

@@ -7,7 +7,7 @@ export class NodeSignalling implements Signalling {
   /** The address that came with the session is good once. */
   private unused: WebTransportAddress | undefined;
 
-  /** `onAnswered` is told that the node knows an offer before who offered is. */
+  /** `onAnswered` is told that an offer was answered before who offered is. */
   constructor(private readonly api: Api, private readonly session: Session, private readonly signal: AbortSignal, private readonly onAnswered: () => void) {
     this.unused = session.webtransport ?? undefined;
   }
