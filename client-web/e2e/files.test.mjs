@@ -69,12 +69,16 @@ game('a file is brought, the game sees the same bytes, and it is had back', asyn
 game('what is dropped on the picture is brought, and what cannot be is told', async (tab) => {
   const files = [['dropped.txt', 'some words'], ['large.bin', randomBytes(5 * MIB)], ['.hidden', 'x']].map(([name, bytes]) => make(name, bytes));
   const tools = await tab.context.newCDPSession(tab.page);
+  await choose(tab, 'Keys');
+  const other = tab.page.getByRole('complementary', { name: 'Keys' });
+  await other.waitFor();
   const [x, y] = await tab.at(0.5, 0.5);
   for (const type of ['dragEnter', 'dragOver', 'drop']) {
     await tools.send('Input.dispatchDragEvent', { type, x, y, data: { items: [], files, dragOperationsMask: 1 } });
   }
   const box = tab.page.getByRole('complementary', { name: 'Files' });
   await box.getByRole('button', { name: 'Download dropped.txt', exact: true }).waitFor();
+  assert.equal(await other.isVisible(), false, 'one box is open at a time');
   assert.equal(await summed('dropped.txt'), sum('some words'));
   const failed = box.getByRole('list', { name: 'Files that are being brought' });
   await failed.getByText('It has more than').waitFor();

@@ -11,7 +11,7 @@ export interface FilesActions {
   readonly upload: (file: File, onProgress: (part: number) => void, signal: AbortSignal) => Promise<void>;
   readonly download: (name: string) => Promise<Blob>;
   readonly remove: (name: string) => Promise<void>;
-  /** The box opened by itself. */
+  /** Something was dropped: the box is to open. */
   readonly onOpen: () => void;
 }
 
@@ -68,10 +68,7 @@ export class FilesBox {
       mark(false);
       if (this.rules?.upload !== true) return;
       const files = [...event.dataTransfer.files];
-      if (this.element.hidden) {
-        this.toggle();
-        this.does.onOpen();
-      }
+      if (this.element.hidden) this.does.onOpen();
       this.take(files);
     }, { signal });
   }

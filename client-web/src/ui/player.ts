@@ -266,10 +266,7 @@ export class Player {
       upload: (file, onProgress, signal) => api.uploadFile(this.known, file, onProgress, signal),
       download: (name) => api.downloadFile(this.known, name),
       remove: (name) => api.deleteFile(this.known, name),
-      onOpen: () => {
-        this.input.releaseAll();
-        this.boxes.close(this.files);
-      },
+      onOpen: () => { this.open(this.files); },
     });
     this.files.listen(this.element);
     this.lease = new LeaseView({
