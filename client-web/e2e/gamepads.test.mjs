@@ -439,6 +439,8 @@ test('the gamepad on the screen is arranged, and is as it was left after a reloa
     const { page } = tab;
     const show = async () => {
       await tab.state('live');
+      // It is offered once the game is known to take gamepads.
+      await tab.until(() => window.nearlight.hello?.input?.pads !== undefined);
       await tab.press(page.getByRole('button', { name: 'Touch: look and move' }), 'tap');
       await tab.press(page.getByRole('button', { name: 'Touch: direct' }), 'tap');
     };

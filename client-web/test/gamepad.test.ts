@@ -4,7 +4,7 @@ import type { InputEvent } from '../src/input/encode.ts';
 import { AXIS_NAMES, BUTTON_NAMES, Lesson, mapped, moved, rememberedMaps, rememberMaps, type PadMap } from '../src/input/remap.ts';
 import { keyAfter } from '../src/ui/pad-keys.ts';
 import { PadCommands, type PadCommand } from '../src/ui/pad-menu.ts';
-import { CROSS, crossed, PARTS, pushed } from '../src/ui/touch-pad.ts';
+import { CROSS, crossed, PARTS, pushed, touchAfter, type TouchWay } from '../src/ui/touch-pad.ts';
 import { InputSender } from '../src/input/sender.ts';
 
 interface Fake {
@@ -270,6 +270,16 @@ describe('the gamepad on the screen', () => {
     expect(crossed(0, -1)).toEqual([true, false, false, false]);
     expect(crossed(0.7, 0.7)).toEqual([false, true, false, true]);
     expect(crossed(-1, 0.1)).toEqual([false, false, true, false]);
+  });
+
+  it('is offered where what is played takes gamepads, and nowhere else', () => {
+    const turn = (takesPads: boolean): readonly TouchWay[] => {
+      const ways: TouchWay[] = ['look and move'];
+      for (let turns = 0; turns < 3; turns += 1) ways.push(touchAfter(ways.at(-1) ?? 'gamepad', takesPads));
+      return ways;
+    };
+    expect(turn(true)).toEqual(['look and move', 'direct', 'gamepad', 'look and move']);
+    expect(turn(false)).toEqual(['look and move', 'direct', 'look and move', 'direct']);
   });
 });
 

@@ -5,6 +5,7 @@ import { hasTouch } from '../platform.ts';
 import type { Role } from '../wire/index.ts';
 import { button, h } from './dom.ts';
 import { icons } from './icons.ts';
+import type { TouchWay } from './touch-pad.ts';
 
 /** Time without pointer motion until the bar hides. */
 const HIDE_MS = 2_500;
@@ -140,9 +141,9 @@ export class Bar {
     this.volume.value = String(Math.round((muted ? 0 : level) * 100));
   }
 
-  showTouchMode(text: string): void {
-    this.touchMode.querySelector('.label')?.replaceChildren(`Touch: ${text}`);
-    this.touchMode.setAttribute('aria-label', `Touch: ${text}`);
+  showTouchMode(way: TouchWay): void {
+    this.touchMode.querySelector('.label')?.replaceChildren(`Touch: ${way}`);
+    this.touchMode.setAttribute('aria-label', `Touch: ${way}`);
   }
 
   showDelay(ms: number | undefined): void {

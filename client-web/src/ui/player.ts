@@ -30,7 +30,7 @@ import { h } from './dom.ts';
 import { FilesBox } from './files.ts';
 import { Hud } from './hud.ts';
 import { ControllersBox } from './controllers.ts';
-import { TouchPad } from './touch-pad.ts';
+import { touchAfter, TouchPad } from './touch-pad.ts';
 import { InviteBox } from './invite.ts';
 import { KeysBox } from './keys.ts';
 import { LeaseView } from './lease.ts';
@@ -707,13 +707,12 @@ export class Player {
   }
 
   private switchTouch(): void {
-    // Look and move, direct, and with a gamepad over the picture, in turn.
     this.touchChosen = true;
-    const padded = !this.touchPad.element.hidden;
-    const direct = !padded && this.input.touchMode === 'look-and-move';
-    this.touchPad.show(!padded && !direct);
-    this.input.setTouchMode(padded ? 'look-and-move' : 'direct');
-    this.bar.showTouchMode(padded ? 'look and move' : direct ? 'direct' : 'gamepad');
+    const direct = this.input.touchMode === 'direct';
+    const way = touchAfter(!this.touchPad.element.hidden ? 'gamepad' : direct ? 'direct' : 'look and move', (this.hello?.input?.pads ?? 'nothing') !== 'nothing');
+    this.touchPad.show(way === 'gamepad');
+    this.input.setTouchMode(way === 'look and move' ? 'look-and-move' : 'direct');
+    this.bar.showTouchMode(way);
   }
 
   /** What takes every finger has them as they are, until the user chooses. */

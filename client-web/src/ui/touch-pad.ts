@@ -3,6 +3,9 @@
 import type { PadLike } from '../input/gamepad.ts';
 import { button, h } from './dom.ts';
 
+/** What fingers are, in words. */
+export type TouchWay = 'look and move' | 'direct' | 'gamepad';
+
 type Part =
   | { readonly kind: 'button'; readonly name: string; readonly label: string; readonly button: number }
   | { readonly kind: 'stick'; readonly name: string; readonly label: string; readonly axes: readonly [number, number] }
@@ -50,6 +53,12 @@ export function crossed(dx: number, dy: number): readonly [boolean, boolean, boo
   // tan(22.5°): eight ways, each a sector of 45 degrees.
   const slope = Math.SQRT2 - 1;
   return [-dy > Math.abs(dx) * slope, dy > Math.abs(dx) * slope, -dx > Math.abs(dy) * slope, dx > Math.abs(dy) * slope];
+}
+
+/** What comes after it where a button goes through them: a gamepad only for what is played with one. */
+export function touchAfter(way: TouchWay, takesPads: boolean): TouchWay {
+  if (way === 'look and move') return 'direct';
+  return way === 'direct' && takesPads ? 'gamepad' : 'look and move';
 }
 
 interface MutablePad extends PadLike {
