@@ -366,6 +366,40 @@ test('what a gamepad does while its session is interrupted leaves nothing, and h
   await node.sessionsToBe(0);
 });
 
+test('a gamepad that plays on as its session ends chooses nothing, and once it rested plays again', async () => {
+  const prepare = (context) => context.addInitScript(double);
+  await Tab.with({ browser, node, query: '?play=demo&width=640&height=360&fps=15&transport=webrtc', prepare }, async (tab) => {
+    await tab.state('live');
+    await does(tab, 'plug', 0);
+    const [first] = await node.sessionsToBe(1);
+    // In the page: where it stands still, this does, too.
+    await tab.page.evaluate(([down, press, back]) => {
+      let turn = 0;
+      window.mashing = window.setInterval(() => {
+        const button = [down, press, back][Math.floor(turn / 2) % 3];
+        window.double.press(0, button, turn % 2 === 0);
+        turn += 1;
+      }, 60);
+    }, [DOWN, A, B]);
+    await node.end(first);
+    await tab.state('ended');
+    await pause(tab, 1_500);
+    assert.equal(await tab.page.evaluate(() => window.nearlight.state.name), 'ended');
+    await tab.page.evaluate(([...buttons]) => {
+      window.clearInterval(window.mashing);
+      for (const button of buttons) window.double.press(0, button, false);
+    }, [DOWN, A, B]);
+    await until('the focus on what begins anew', async () => {
+      await pause(tab, 1_000);
+      await tap(tab, DOWN);
+      return tab.page.evaluate(() => (document.activeElement.textContent === 'Play again' ? true : undefined));
+    });
+    await tap(tab, A);
+    await tab.state('live');
+  });
+  await node.sessionsToBe(0);
+});
+
 test('a game is chosen, its menu is opened, and it is left by gamepad alone', async (t) => {
   const entry = entries.find(({ id }) => id === 'pads');
   if (entry.unavailable !== undefined) {

@@ -46,6 +46,8 @@ export class App {
   private bearer: Bearer | undefined;
   /** One for all sessions of this page: what failed once fails again. */
   private readonly transports: TransportChoice;
+  /** For as long as the page is there. */
+  private readonly pads: PadMenu;
 
   constructor(
     private readonly root: HTMLElement,
@@ -54,8 +56,7 @@ export class App {
   ) {
     this.transports = new TransportChoice(settings.transport, lacksOf(settings), new Measured(settings.api, () => localStorage, () => Date.now()));
     this.notice = insecureNotice(new URL(location.href));
-    // For as long as the page is there.
-    new PadMenu({
+    this.pads = new PadMenu({
       read: () => knownPads(readGamepads()),
       scope: () => (this.player === undefined ? this.root : this.player.padScope),
       onUse: () => { this.player?.speaker.unblock(); },
@@ -278,6 +279,7 @@ export class App {
         this.open(entry.id, at);
       },
       onProve: () => { this.prove(); },
+      onPadsFree: () => { this.pads.waitForRest(); },
     });
     this.player = player;
     this.root.replaceChildren(player.element);

@@ -352,6 +352,20 @@ describe('the page by gamepad', () => {
     expect(say(commands, 20_000, [1])).toBeUndefined();
   });
 
+  it('is left alone by what is pressed on for what was there before, until nothing is for a moment', () => {
+    const commands = new PadCommands();
+    expect(say(commands, 0, [0])).toBe('press');
+    commands.waitForRest();
+    // Held as it ends, and pressed again and again after that.
+    expect(say(commands, 30, [0])).toBeUndefined();
+    for (const button of [0, 13, 1, 0]) {
+      for (let look = 0; look < 15; look += 1) expect(say(commands, 60, [])).toBeUndefined();
+      expect(say(commands, 90, [button])).toBeUndefined();
+    }
+    for (let look = 0; look < 16; look += 1) expect(say(commands, 120, [])).toBeUndefined();
+    expect(say(commands, 150, [0])).toBe('press');
+  });
+
   it('is worked by those whose buttons the browser knows or somebody taught', () => {
     const [standard, strange, taught, gone] = [pad(0), pad(1), pad(2), pad(3)];
     for (const each of [strange, taught]) each.mapping = '';

@@ -10,6 +10,8 @@ const REPEAT_AFTER_MS = 450;
 const REPEAT_MS = 130;
 /** Held this long, select and start together open the menu, as the home button does: many browsers keep that. */
 const OPEN_MS = 600;
+/** Who presses fast in a game presses again before so many looks in a row found nothing held. */
+const REST_LOOKS = 16;
 /** A stick counts as a direction from here on, of 32767. */
 const PUSHED = 20_000;
 
@@ -27,6 +29,14 @@ export class PadCommands {
   private again = 0;
   private bothSince: number | undefined;
   private opened = false;
+  /** Looks that must find nothing held before anything is commanded. */
+  private waits = 0;
+
+  /** What is held and pressed on is meant for what was there before: nothing is commanded until gamepads rest for a moment. */
+  waitForRest(): void {
+    this.held = undefined;
+    this.waits = REST_LOOKS;
+  }
 
   /** What is commanded now, if anything is. */
   look(pads: readonly Pick<PadLike, 'axes' | 'buttons'>[], now: number): PadCommand | undefined {
@@ -45,6 +55,10 @@ export class PadCommands {
     }
     this.opened &&= opens;
     const command = wayOf(buttons, x, y) ?? ((buttons & A) !== 0 ? 'press' : (buttons & B) !== 0 ? 'back' : undefined);
+    if (this.waits > 0) {
+      this.waits = command === undefined ? this.waits - 1 : REST_LOOKS;
+      return undefined;
+    }
     if (command !== this.held) {
       this.held = command;
       this.again = now + REPEAT_AFTER_MS;
@@ -84,6 +98,11 @@ export class PadMenu {
 
   constructor(private readonly options: PadMenuOptions) {
     this.timer = setInterval(() => { this.look(); }, LOOK_MS);
+  }
+
+  /** See {@link PadCommands.waitForRest}. */
+  waitForRest(): void {
+    this.commands.waitForRest();
   }
 
   close(): void {

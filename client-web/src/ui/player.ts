@@ -72,6 +72,8 @@ export interface PlayerEvents {
   readonly onToken: (token: string, askedAt: Micros) => void;
   /** The user rents the machine, and wants to prove it. */
   readonly onProve: () => void;
+  /** There is no session any more, and gamepads that were its are the page's. */
+  readonly onPadsFree: () => void;
 }
 
 type Colour = readonly [number, number, number];
@@ -618,7 +620,10 @@ export class Player {
     }
     // What a panel offers is to be clicked.
     if (state.name !== 'live') this.input.unlockPointer();
-    if (isFinal(state)) this.warning.hide();
+    if (isFinal(state)) {
+      this.warning.hide();
+      if (!this.padMenu) this.events.onPadsFree();
+    }
     // A picture behind a panel cannot be played: nothing in it should take the focus.
     this.surface.tabIndex = state.name === 'live' ? 0 : -1;
   }
