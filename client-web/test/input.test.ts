@@ -213,10 +213,54 @@ describe('pointer motion', () => {
     pointer.moveTo(1, 2);
     pointer.moveTo(3, 4);
     pointer.settle({ x: 5, y: 6 });
-    vi.advanceTimersByTime(10);
+    vi.advanceTimersByTime(1_000);
     expect(motion.heads).toEqual([[3, 1]]);
     expect(input.heads).toEqual([[3, 2]]);
     expect(Array.from(input.sent[0] ?? []).slice(5)).toEqual([5, 0, 6, 0]);
+  });
+
+  it('says on the reliable channel, once, where the pointer came to rest', () => {
+    const { sender, input, motion } = senderWithPipes();
+    const pointer = new PointerMotion(sender, () => performance.now());
+    for (const x of [1, 2, 3]) {
+      vi.advanceTimersByTime(99);
+      pointer.moveTo(x, 7);
+    }
+    expect(motion.heads).toEqual([[3, 1], [3, 2], [3, 3]]);
+    vi.advanceTimersByTime(99);
+    expect(input.sent).toEqual([]);
+    vi.advanceTimersByTime(1);
+    expect(input.heads).toEqual([[3, 4]]);
+    expect(Array.from(input.sent[0] ?? []).slice(5)).toEqual([3, 0, 7, 0]);
+    // Nor does a channel that drains bring it back.
+    pointer.resume();
+    vi.advanceTimersByTime(1_000);
+    expect([motion.sent.length, input.sent.length]).toEqual([3, 1]);
+    pointer.close();
+  });
+
+  it('keeps an old place to itself once the pointer is locked, or has gone on where it cannot be told', () => {
+    const { sender, input, motion } = senderWithPipes();
+    const pointer = new PointerMotion(sender, () => performance.now());
+    pointer.moveTo(1, 2);
+    vi.advanceTimersByTime(50);
+    pointer.moveBy(3, 0);
+    vi.advanceTimersByTime(1_000);
+    expect(motion.heads).toEqual([[3, 1], [4, 2]]);
+    pointer.moveTo(5, 6);
+    vi.advanceTimersByTime(50);
+    motion.bufferedAmount = 4096;
+    pointer.moveTo(7, 8);
+    vi.advanceTimersByTime(1_000);
+    expect(input.sent).toEqual([]);
+    motion.bufferedAmount = 0;
+    pointer.resume();
+    vi.advanceTimersByTime(100);
+    expect(Array.from(input.sent[0] ?? []).slice(5)).toEqual([7, 0, 8, 0]);
+    pointer.moveTo(9, 9);
+    pointer.close();
+    vi.advanceTimersByTime(1_000);
+    expect(input.sent).toHaveLength(1);
   });
 });
 

@@ -24,7 +24,7 @@ export async function point(player, x, y) {
   for (const beside of [2, 0]) await player.page.mouse.move(left + beside, top);
 }
 
-/** The same until this tab draws it: motion that is lost on the way is not sent again. */
+/** The same until this tab draws it. */
 export async function pointedAt(tab, player, x, y) {
   const again = () => point(player, x, y);
   await again();

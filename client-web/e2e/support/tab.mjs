@@ -202,7 +202,7 @@ export class Tab {
     });
   }
 
-  /** Waits until the picture shows every input that was sent, or what came after it: motion that is lost is not sent again, but moved `again`. */
+  /** Waits until the picture shows every input that was sent, or what came after it: motion that is lost is not sent again while the mouse is captured, but moved `again`. */
   async shown(again = async () => undefined) {
     const newest = await this.lastInput();
     await until(`input ${newest} in the picture`, async () => {

@@ -1,10 +1,13 @@
 // Where the pointer is. Relative motion is kept as totals since the session began, so a lost message
-// loses nothing; absolute places replace one another. Messages are at least 2 ms apart: mice report up to
-// 8000 times a second and no picture comes that often.
+// loses nothing; absolute places replace one another, and where the pointer came to rest is said again on the
+// reliable channel. Messages are at least 2 ms apart: mice report up to 8000 times a second and no picture comes
+// that often.
 import type { InputEvent } from './encode.ts';
 import type { InputSender } from './sender.ts';
 
 const INTERVAL_MS = 2;
+/** A place where the pointer rests this long after it was told unreliably is told again. */
+const SETTLE_MS = 100;
 /** Units a pixel. */
 const FRACTION = 16;
 
@@ -21,6 +24,8 @@ export class PointerMotion {
   private totalY = 0;
   private waiting: Motion | undefined;
   private timer: ReturnType<typeof setTimeout> | undefined;
+  /** Runs while the pointer rests where it may not be known to. */
+  private rest: ReturnType<typeof setTimeout> | undefined;
   private last = Number.NEGATIVE_INFINITY;
 
   constructor(
@@ -62,6 +67,7 @@ export class PointerMotion {
   }
 
   private soon(motion: Motion): void {
+    clearTimeout(this.rest);
     this.waiting = motion;
     const wait = INTERVAL_MS - (this.now() - this.last);
     if (wait <= 0) this.flush();
@@ -72,15 +78,19 @@ export class PointerMotion {
   }
 
   private flush(): void {
+    const { waiting } = this;
+    if (waiting === undefined) return;
     this.stop();
-    if (this.waiting === undefined) return;
     this.last = this.now();
     // Kept when the channel is full: `resume` or the next motion sends the newest.
-    if (this.sender.sendMotion(this.waiting)) this.waiting = undefined;
+    if (!this.sender.sendMotion(waiting)) return;
+    this.waiting = undefined;
+    if (waiting.kind === 'absolute') this.rest = setTimeout(() => { this.settle(waiting); }, SETTLE_MS);
   }
 
   private stop(): void {
     clearTimeout(this.timer);
+    clearTimeout(this.rest);
     this.timer = undefined;
   }
 }
