@@ -1,7 +1,7 @@
 // Every example of docs/api.md, in each of its languages, against a real node.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { createHash, generateKeyPairSync, sign as signRaw } from 'node:crypto';
+import { createHash, generateKeyPairSync, randomBytes, sign as signRaw } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import { secretFromSeed, sign } from '@scure/sr25519';
 import ts from 'typescript';
 import { DevelopmentChain, SEEDS } from './support/chain.mjs';
+import { Exchange } from './support/exchange.mjs';
 import { Node, OPERATOR, until } from './support/node.mjs';
 import { GENTLE, launch, Tab } from './support/tab.mjs';
 
@@ -42,9 +43,9 @@ saves = ["diary"]
 files = "both"
 `;
 
-let node, sandboxes, games, state;
+let node, sandboxes, games, state, own;
 before(async () => {
-  [sandboxes, games, state] = ['nl-', 'nearlight-games-', 'nearlight-state-'].map((name) => mkdtempSync(join(tmpdir(), name)));
+  [sandboxes, games, state, own] = ['nl-', 'nearlight-games-', 'nearlight-state-', 'nearlight-own-'].map((name) => mkdtempSync(join(tmpdir(), name)));
   mkdirSync(join(games, 'diary'));
   // Users that games run as pass through all of them, wherever this lies.
   for (const folder of [sandboxes, games, join(games, 'diary')]) chmodSync(folder, 0o755);
@@ -57,18 +58,30 @@ before(async () => {
 });
 after(async () => {
   await node?.stop();
-  for (const folder of [sandboxes, games, state]) rmSync(folder, { recursive: true, force: true });
+  for (const folder of [sandboxes, games, state, own]) rmSync(folder, { recursive: true, force: true });
 });
 
 const tried = new Set();
-/** Runs an example; what it prints as JSON. */
-async function call(language, name, environment) {
+/** Runs an example; what it prints. */
+async function printed(language, name, environment) {
   tried.add(name);
   const text = examples.get(name)?.get(language);
   assert.ok(text !== undefined, `no example of ${name} in ${language}`);
   const env = { PATH: process.env.PATH, HOME: process.env.HOME, NEARLIGHT: node.url.replace(/\/$/, ''), TOKEN: OPERATOR, ...environment };
-  const { stdout } = await run(...HOW[language](text), { env });
-  return stdout.trim() === '' ? undefined : JSON.parse(stdout);
+  return (await run(...HOW[language](text), { env })).stdout;
+}
+
+/** The same of one that prints JSON, or nothing. */
+async function call(language, name, environment) {
+  const text = await printed(language, name, environment);
+  return text.trim() === '' ? undefined : JSON.parse(text);
+}
+
+/** Runs an example that writes to a file; what is in it then. */
+async function written(language, name, environment) {
+  const FILE = join(own, `${name}.${language}`);
+  assert.equal(await printed(language, name, { ...environment, FILE }), '');
+  return readFileSync(FILE);
 }
 
 /** What a link carries behind its `#`. */
@@ -78,6 +91,7 @@ for (const language of Object.keys(HOW)) {
   test(`a session from its beginning to its end in ${language}`, async () => {
     const see = (name, environment) => call(language, name, environment);
     assert.ok((await see('catalogue')).entries.some((entry) => entry.id === 'demo'));
+    assert.equal((await written(language, 'poster', { APP: 'demo' })).toString('hex', 0, 3), 'ffd8ff', 'a JPEG');
     assert.ok((await see('node')).version.length > 0);
     const { id: ID, token, play_url: link, app } = await see('create');
     assert.equal(app, 'demo');
@@ -105,7 +119,7 @@ for (const language of Object.keys(HOW)) {
 }
 
 /** Examples that need a sandbox. */
-const OF_GAMES = ['list_saves', 'list_saved_games', 'restore_save', 'pin_save', 'unpin_save', 'delete_save', 'save_session', 'list_files', 'delete_file', 'list_transfers'];
+const OF_GAMES = ['list_saves', 'list_saved_games', 'download_save', 'restore_save', 'pin_save', 'unpin_save', 'delete_save', 'save_session', 'list_files', 'download_file', 'upload_file', 'delete_file', 'list_transfers'];
 
 for (const language of Object.keys(HOW)) {
   test(`what a player keeps of a game, and shares with it, in ${language}`, async (t) => {
@@ -137,12 +151,18 @@ for (const language of Object.keys(HOW)) {
     await see('delete_file', { ...player, NAME: 'note' });
     assert.deepEqual(await files(), []);
     assert.deepEqual(await see('list_transfers', player), []);
+    const [bytes, FILE] = [randomBytes(100_000), join(own, `brought.${language}`)];
+    writeFileSync(FILE, bytes);
+    await see('upload_file', { ...player, NAME: 'brought', FILE });
+    assert.deepEqual(await files(), ['brought']);
+    assert.deepEqual(await written(language, 'download_file', { ...player, NAME: 'brought' }), bytes);
     await node.end(session);
     const list = await until('the last state', async () => {
       const found = await see('list_saves');
       return found.playing ? undefined : found.saves;
     });
     assert.ok(list.some(({ id }) => id === SAVE));
+    assert.ok((await written(language, 'download_save', { APP: 'diary', NEARLIGHT_PLAYER, SAVE })).includes('diary'), 'an archive with its file');
     assert.equal(typeof (await see('restore_save', { SAVE })).save, 'string');
     assert.ok((await see('list_saved_games')).games.some(({ app }) => app === 'diary'));
     const isPinned = async () => (await see('list_saves')).saves.find(({ id }) => id === SAVE).pinned;
@@ -154,6 +174,79 @@ for (const language of Object.keys(HOW)) {
     assert.ok(!(await see('list_saves')).saves.some(({ id }) => id === SAVE));
   });
 }
+
+/** Examples that need a game with a clipboard. */
+const OF_CLIPBOARDS = ['read_clipboard', 'write_clipboard'];
+
+test('text is brought to a game and had from it, in every language', async (t) => {
+  const exchange = await Exchange.start();
+  try {
+    if (exchange.entry.unavailable !== undefined) for (const name of OF_CLIPBOARDS) tried.add(name);
+    await exchange.play(t, async (tab) => {
+      const [{ id: ID }] = await exchange.node.sessions();
+      const player = { NEARLIGHT: exchange.node.url.replace(/\/$/, ''), ID };
+      for (const language of Object.keys(HOW)) {
+        const words = `@Grüße, ${language}\nzwei Zeilen`;
+        await call(language, 'write_clipboard', { ...player, BODY: words });
+        await tab.page.keyboard.press('Control+KeyV');
+        await until('what the game copied', async () => {
+          const answer = await exchange.ask('clipboard');
+          return answer.status === 200 && (await answer.text()) === `got ${words}` ? true : undefined;
+        });
+        assert.equal((await written(language, 'read_clipboard', player)).toString(), `got ${words}`);
+      }
+    });
+  } finally {
+    await exchange.stop();
+  }
+});
+
+/** In a browser: an offer to see. */
+async function offer() {
+  const peer = new window.RTCPeerConnection();
+  peer.addTransceiver('video', { direction: 'recvonly' });
+  await peer.setLocalDescription();
+  const { sdp } = peer.localDescription;
+  peer.close();
+  return sdp;
+}
+
+/** Says of an offer that its client has no more candidates (RFC 8840). */
+function noMore(sdp) {
+  const lines = [/^a=ice-ufrag:.*$/m, /^a=ice-pwd:.*$/m, /^m=.*$/m, /^a=mid:.*$/m].map((line) => line.exec(sdp)[0]);
+  return [...lines, 'a=end-of-candidates', ''].join('\r\n');
+}
+
+test('who plays and who watches negotiates by WHEP, and hangs up, in every language', async () => {
+  const browser = await launch();
+  try {
+    // Who watches sees what is coded for somebody who plays.
+    const played = await node.make('demo');
+    await Tab.with({ browser, node, query: `?${GENTLE}${new URL(played.play_url).hash}` }, async (tab) => {
+      await tab.state('live');
+      for (const language of Object.keys(HOW)) {
+        const negotiates = async (prefix, who) => {
+          const sdp = await tab.page.evaluate(offer);
+          const answer = await printed(language, `${prefix}offer`, { ...who, BODY: sdp });
+          assert.match(answer, /^m=video [1-9]/m);
+          const [, CONNECTION] = /\/whep\/(\S+)/.exec(answer);
+          await call(language, `${prefix}trickle`, { ...who, CONNECTION, BODY: noMore(sdp) });
+          await call(language, `${prefix}close`, { ...who, CONNECTION });
+        };
+        const other = await node.make('demo');
+        await negotiates('', { ID: other.id, TOKEN: other.token });
+        const { url } = await call(language, 'invite', { ID: played.id });
+        const joined = await call(language, 'join', { INVITATION: fragment(url).get('join') });
+        await negotiates('viewer_', { ID: joined.id, TOKEN: joined.token });
+        // One that hung up has ended, and the one that was watched goes on.
+        await until('the session to be over', async () => ((await node.sessions()).some(({ id }) => id === other.id) ? undefined : true));
+        assert.equal(await tab.page.evaluate(() => window.nearlight.state.name), 'live');
+      }
+    });
+  } finally {
+    await browser.close();
+  }
+});
 
 /** What a renter's page has beside the node: a wallet, and a key for its session. */
 const ALICE = '5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY';

@@ -1,5 +1,5 @@
-// Examples of the HTTP interface from its OpenAPI document: one call in curl, TypeScript and Python for each operation that
-// takes and answers JSON. What an example needs comes from the environment, so that each one runs as it stands.
+// Examples of the HTTP interface from its OpenAPI document: one call in curl, TypeScript and Python for each operation, but for
+// those that become a WebSocket. What an example needs comes from the environment, so that each one runs as it stands.
 const INTRODUCTION = `# The HTTP interface by example
 
 Generated from \`client-web/openapi.json\` by \`make generate\`; \`client-web/e2e/examples.test.mjs\` runs every example.
@@ -8,14 +8,19 @@ bearer token (the node's for making and listing sessions, else the one in the an
 address or body names besides, in capitals. Errors are \`application/problem+json\` (RFC 9457).
 
 A program that lets somebody play asks for a session and hands its \`play_url\` on: that is a playable link, for one
-browser. Media is negotiated by WHEP, WebTransport or WebSocket, whose addresses the session names. Those, and the calls that
-carry files, clips, saves and pictures in place of JSON, are in the OpenAPI document (\`/api/v1/openapi.json\`).
+browser. Media is negotiated by WHEP, WebTransport or WebSocket, whose addresses the session names. The two calls that become a
+WebSocket are in the OpenAPI document alone (\`/api/v1/openapi.json\`).
+
+What is no JSON is text or bytes. Text is sent from \`BODY\` and printed: an offer in SDP, its answer below the address of the
+connection, whose last part is \`CONNECTION\`. Bytes are read from the file that \`FILE\` names, or written to it: posters, saves,
+files, and what a game copied, which is text or, where there is none, a PNG.
 
 On a rented node (\`docs/renting.md\`) the token is that of a renter or a guest. What somebody signs comes as it was signed:
 \`NEARLIGHT_PROOF\` is the text in base64, \`NEARLIGHT_SIGNATURE\` its signature in hexadecimal digits, and \`BODY\` what is
 posted with it, to the byte: a challenge's \`body\`, or a ticket's secret.
 `;
 
+const JSON_KIND = 'application/json';
 /** The headers of a signed text; one that several sign has others. */
 const [PROOF, SIGNATURE] = ['nearlight-proof', 'nearlight-signature'];
 
@@ -34,13 +39,11 @@ export function examples(document) {
 /** What an example of this operation does, or undefined where it has none. */
 function readCall(document, path, method, operation) {
   const [status, response] = Object.entries(operation.responses).find(([code]) => code.startsWith('2')) ?? [];
+  if (response === undefined) return undefined;
   const content = operation.requestBody?.content;
   const parameters = operation.parameters ?? [];
   const isSigned = parameters.some((each) => each.name === PROOF);
-  if (response === undefined || (content !== undefined && content['application/json'] === undefined && !isSigned)) return undefined;
-  if (response.content !== undefined && response.content['application/json'] === undefined) return undefined;
-  // A connection comes of an offer in SDP, and is a WHEP client's.
-  if (parameters.some((each) => each.name === 'connection')) return undefined;
+  const [kind, schema] = sent(content);
   // What may be left out is.
   const query = parameters.filter((each) => each.in === 'query' && each.required).map((each) => each.name);
   return {
@@ -50,13 +53,30 @@ function readCall(document, path, method, operation) {
     path,
     query,
     headers: parameters.filter((each) => each.in === 'header' && (each.required || each.name === SIGNATURE)).map((each) => each.name),
-    kind: content && Object.keys(content)[0],
+    kind,
     // What was signed is sent as it is: another order of its fields would be another body.
-    body: isSigned ? new Variable('body') : content && bodyOf(document, content['application/json'].schema),
-    answers: response.content !== undefined,
+    body: kind === JSON_KIND && !isSigned ? bodyOf(document, schema) : kind && (isSigned || isText(schema) ? new Variable('body') : FILE),
+    answers: answered(response.content),
+    // JSON says it itself.
+    located: response.headers?.Location !== undefined && response.content[JSON_KIND] === undefined,
     status,
   };
 }
+
+/** Type and schema of what is sent, of those that are taken: JSON before text before bytes. */
+function sent(content = {}) {
+  const schemas = Object.entries(content).map(([kind, { schema }]) => [kind, schema]);
+  return schemas.find(([kind]) => kind === JSON_KIND) ?? schemas.find(([, schema]) => isText(schema)) ?? schemas[0] ?? [];
+}
+
+/** How an answer is read, whichever of its types it has. */
+function answered(content) {
+  if (content === undefined) return 'nothing';
+  if (content[JSON_KIND] !== undefined) return 'json';
+  return Object.values(content).every(({ schema }) => isText(schema)) ? 'text' : 'bytes';
+}
+
+const isText = ({ type }) => type === 'string';
 
 /** A value of the schema with what it requires; what nobody can know beforehand is a variable. */
 function bodyOf(document, schema) {
@@ -86,6 +106,9 @@ class Variable {
   }
 }
 
+/** What is in the file of this name. */
+const FILE = new Variable('file');
+
 /** What the environment calls the value of a header. */
 const variableOf = (header) => header.toUpperCase().replaceAll('-', '_');
 
@@ -104,10 +127,12 @@ function address({ path, query }, variable) {
 
 function curl(call) {
   const headers = call.headers.map((name) => `-H "${name}: $${variableOf(name)}"`);
-  const lines = [`curl --fail-with-body -sS -X ${call.method} "$NEARLIGHT${address(call, (name) => `$${name}`)}"`, '-H "authorization: Bearer $TOKEN"', ...headers];
+  const lines = [`curl --fail-with-body -sS${call.located ? ' -i' : ''} -X ${call.method} "$NEARLIGHT${address(call, (name) => `$${name}`)}"`, '-H "authorization: Bearer $TOKEN"', ...headers];
+  if (call.answers === 'bytes') lines.push(`-o "$${FILE.name}"`);
   if (call.body === undefined) return lines.join(' \\\n  ');
   const kind = `-H 'content-type: ${call.kind}'`;
-  if (call.body instanceof Variable) return [...lines, `${kind} --data-binary "$${call.body.name}"`].join(' \\\n  ');
+  if (call.body === FILE) return [...lines, `${kind} --data-binary "@$${FILE.name}"`].join(' \\\n  ');
+  if (call.body instanceof Variable) return [...lines, `${kind} --data-raw "$${call.body.name}"`].join(' \\\n  ');
   const fields = Object.entries(call.body).map(([name, value]) =>
     `"${name}":${value instanceof Variable ? (value.isNumber ? `$${value.name}` : `"$${value.name}"`) : JSON.stringify(value)}`);
   return `${[...lines, `${kind} --data @- <<JSON`].join(' \\\n  ')}\n{${fields.join(',')}}\nJSON`;
@@ -119,8 +144,17 @@ function typescript(call) {
   const names = new Set(['NEARLIGHT', 'TOKEN', ...call.headers.map(variableOf)]);
   const where = address(call, (name) => { names.add(name); return `\${${name}}`; });
   const taken = (name) => { names.add(name); return name; };
-  const body = call.body === undefined ? [] : [`  body: ${call.body instanceof Variable ? taken(call.body.name) : `JSON.stringify(${literal(call.body, taken)})`},`];
+  const value = (body) => (body === FILE ? `await readFile(${taken(FILE.name)})` : body instanceof Variable ? taken(body.name) : `JSON.stringify(${literal(body, taken)})`);
+  const body = call.body === undefined ? [] : [`  body: ${value(call.body)},`];
+  const read = {
+    nothing: () => [],
+    json: () => ['console.log(JSON.stringify(await answer.json()));'],
+    text: () => ['console.log(await answer.text());'],
+    bytes: () => [`await writeFile(${taken(FILE.name)}, Buffer.from(await answer.arrayBuffer()));`],
+  }[call.answers]();
+  const used = call.body === FILE ? ['readFile'] : call.answers === 'bytes' ? ['writeFile'] : [];
   return [
+    ...used.flatMap((name) => [`import { ${name} } from 'node:fs/promises';`, '']),
     `const { ${[...names].join(', ')} } = process.env;`,
     `const answer = await fetch(\`\${NEARLIGHT}${where}\`, {`,
     `  method: '${call.method}',`,
@@ -128,7 +162,8 @@ function typescript(call) {
     ...body,
     '});',
     'if (!answer.ok) throw new Error(await answer.text());',
-    ...(call.answers ? ['console.log(JSON.stringify(await answer.json()));'] : []),
+    ...(call.located ? ["console.log(answer.headers.get('location'));"] : []),
+    ...read,
   ].join('\n');
 }
 
@@ -146,12 +181,20 @@ function python(call) {
   const valued = (value) => (value.isNumber ? `int(environ["${value.name}"])` : `environ["${value.name}"]`);
   const body = isWhole ? [] : Object.entries(call.body ?? {}).map(([name, value]) =>
     `"${name}": ${value instanceof Variable ? valued(value) : `"${value}"`}`);
-  const data = isWhole ? `environ["${call.body.name}"].encode()` : `json.dumps({${body.join(', ')}}).encode()`;
+  const file = `Path(environ["${FILE.name}"])`;
+  const data = call.body === FILE ? `${file}.read_bytes()` : isWhole ? `environ["${call.body.name}"].encode()` : `json.dumps({${body.join(', ')}}).encode()`;
   const more = call.headers.map((name) => `"${name}": environ["${variableOf(name)}"]`);
+  const read = {
+    nothing: `assert answer.status == ${call.status}`,
+    json: 'print(json.dumps(json.load(answer)))',
+    text: 'print(answer.read().decode())',
+    bytes: `${file}.write_bytes(answer.read())`,
+  }[call.answers];
   const headers = ['"authorization": f"Bearer {environ[\'TOKEN\']}"', ...more, ...(call.body === undefined ? [] : [`"content-type": "${call.kind}"`])];
   return [
-    ...(call.answers || (call.body !== undefined && !isWhole) ? ['import json'] : []),
+    ...(call.answers === 'json' || (call.body !== undefined && !isWhole) ? ['import json'] : []),
     'from os import environ',
+    ...(call.body === FILE || call.answers === 'bytes' ? ['from pathlib import Path'] : []),
     'from urllib.request import Request, urlopen',
     '',
     'request = Request(',
@@ -161,6 +204,7 @@ function python(call) {
     ...(call.body === undefined ? [] : [`    data=${data},`]),
     ')',
     'with urlopen(request) as answer:',
-    call.answers ? '    print(json.dumps(json.load(answer)))' : `    assert answer.status == ${call.status}`,
+    ...(call.located ? ['    print(answer.headers["location"])'] : []),
+    `    ${read}`,
   ].join('\n');
 }
