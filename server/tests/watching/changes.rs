@@ -188,7 +188,7 @@ async fn whoever_joined_sees_and_holds_on_while_the_player_changes_its_transport
 async fn whoever_is_to_connect_anew_holds_nothing_meanwhile() {
     let app = Noting::default();
     let told = app.told.clone();
-    let server = serve_noting(app, &common::Bent::new()).await;
+    let server = serve_noting(app, &common::Bent::new(), &[]).await;
     let node = server.node();
     let session = noting(node).await;
     let _player = play(node, &session).await;

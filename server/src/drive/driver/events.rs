@@ -57,7 +57,8 @@ impl Driver {
             TransportEvent::ChannelOpen(_) => {}
             // What does not play is worth no waiting.
             TransportEvent::Interrupted => {
-                if !self.change_over() {
+                let plays_on = self.change_over();
+                if !plays_on {
                     self.tell(Event::TransportInterrupted);
                 }
             }
