@@ -122,7 +122,7 @@ async fn co_player(node: &Arc<Node>, session: &Session) -> Client {
 
 /// Waits until this was told.
 async fn is_told(told: &Told, event: &InputEvent) {
-    until("what somebody did", async || told.lock().unwrap().contains(event).then_some(())).await;
+    until("what somebody did", async || was_told(told, event).then_some(())).await;
 }
 
 /// Units that each viewer was sent.
@@ -198,8 +198,7 @@ async fn whoever_is_to_connect_anew_holds_nothing_meanwhile() {
     // Another client of the player's, for which the session is coded otherwise.
     let to = session.ask(Method::POST, "/whep").bearer(&session.token);
     let _second = connect(node, to, Codec::Vp8, |offer| offer.replace("H264", "H262")).await;
-    until("a key that is up", async || was_told(&told, &InputEvent::ReleaseAll).then_some(()))
-        .await;
+    is_told(&told, &InputEvent::ReleaseAll).await;
     server.shut_down().await;
 }
 
@@ -303,7 +302,7 @@ async fn what_is_never_connected_is_given_up_and_the_session_lives_on() {
     .await;
     // Some may have come before.
     sees(&player, 3).await;
-    assert!(both_live(node, &session).await.is_some());
+    until("both to be there still", async || both_live(node, &session).await).await;
     server.shut_down().await;
 }
 
@@ -330,11 +329,12 @@ async fn whoever_changes_to_webrtc_plays_on_until_it_is_connected() {
     player.send(DataChannel::Input, &message(key_is(KeyCode::A, true))).await;
     is_told(&told, &key_is(KeyCode::A, true)).await;
 
+    told.lock().unwrap().clear();
     comes(&mut next, &reply).await;
     assert!(player.closed().await.contains("closed by the server"));
     let (_, asked) = first_unit(&mut next).await;
-    // Whoever takes over begins with empty hands.
-    is_told(&told, &key_is(KeyCode::A, false)).await;
+    // Whoever takes over begins with empty hands, and nobody else holds anything.
+    is_told(&told, &InputEvent::ReleaseAll).await;
     next.opened(DataChannel::Input).await;
     next.send(DataChannel::Input, &message(key_is(KeyCode::D, true))).await;
     is_told(&told, &key_is(KeyCode::D, true)).await;
