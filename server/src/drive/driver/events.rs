@@ -55,13 +55,7 @@ impl Driver {
                 self.ping(now);
             }
             TransportEvent::ChannelOpen(_) => {}
-            // What does not play is worth no waiting.
-            TransportEvent::Interrupted => {
-                let plays_on = self.change_over();
-                if !plays_on {
-                    self.tell(Event::TransportInterrupted);
-                }
-            }
+            TransportEvent::Interrupted => self.tell(Event::TransportInterrupted),
             // A browser that gets no frames for some seconds asks for one to be sure. It lacks nothing
             // when it has shown the newest there is.
             TransportEvent::KeyframeNeeded(_) if self.client.lacks_nothing(now) => {}
