@@ -300,6 +300,10 @@ describe('the transport', () => {
     await pass(CONNECT_MS - 1);
     scene.play.decoded({ rtp: rtp(1), decodedAt: clientNow() });
     expect([old?.closed, old?.acknowledged, tried.acknowledged, shown]).toEqual([false, 1, 0, 0]);
+    // What the node says by it is heard, and answered by it.
+    old?.events.onControl('{"type":"ping","id":1}');
+    expect(old?.said.at(-1)).toMatchObject({ type: 'pong', id: 1 });
+    expect([old?.retired, tried.said]).toEqual([false, []]);
     await pass(10);
     expect(kinds(scene)).toEqual(['webtransport', 'webrtc', 'webtransport']);
     expect([old?.closed, tried.closed, shown]).toEqual([true, true, 0]);
@@ -307,6 +311,25 @@ describe('the transport', () => {
     scene.picture();
     await pass();
     expect(scene.taken.at(-1)?.reason).toMatch(/WebRTC did not connect within 6 s/);
+    expect(scene.states.map(({ name }) => name)).not.toContain('reconnecting');
+    expect(scene.play.state.name).toBe('live');
+  });
+
+  it('changes also where the page hears of its new connection after the node has closed the old one', async () => {
+    const scene = asked();
+    await live(scene);
+    const [old] = scene.connections;
+    scene.play.switchTransport('webrtc');
+    await pass();
+    let shown = 0;
+    scene.newest().events.onBrings(() => { shown += 1; });
+    old?.events.onBroken();
+    await pass(10);
+    expect([old?.closed, shown]).toEqual([true, 1]);
+    scene.newest().open();
+    scene.picture();
+    await pass();
+    expect(kinds(scene)).toEqual(['webtransport', 'webrtc']);
     expect(scene.states.map(({ name }) => name)).not.toContain('reconnecting');
     expect(scene.play.state.name).toBe('live');
   });

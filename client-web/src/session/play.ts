@@ -148,7 +148,7 @@ export class PlaySession {
   /** Sends the sound of this track from now on, by whatever connection there is; of none: no more. */
   speak(track: MediaStreamTrack | undefined): void {
     this.voice = track;
-    if (this.connection !== undefined) this.speakBy(this.connection);
+    if (this.playing !== undefined) this.speakBy(this.playing);
   }
 
   /** Ends the session at the user's wish. */
@@ -179,11 +179,11 @@ export class PlaySession {
 
   /** WebRTC's own figures; undefined without it. */
   rtcStats(): Promise<RTCStatsReport | undefined> {
-    return this.connection?.stats() ?? Promise.resolve(undefined);
+    return this.playing?.stats() ?? Promise.resolve(undefined);
   }
 
   averages(): Promise<PathAverages | undefined> {
-    return this.connection?.averages() ?? Promise.resolve(undefined);
+    return this.playing?.averages() ?? Promise.resolve(undefined);
   }
 
   /** The picture is shown in a place of this size. */
@@ -236,6 +236,11 @@ export class PlaySession {
   /** The session, once there is one. */
   get given(): Session | undefined {
     return this.session;
+  }
+
+  /** By which pictures come, and what is done and said goes: the newest, or the one before it while that plays. */
+  private get playing(): SessionConnection | undefined {
+    return this.former?.plays === true ? this.former.connection : this.connection;
   }
 
   /** The connection, and those that may become it. */
@@ -418,13 +423,17 @@ export class PlaySession {
         this.events.onTransport({ kind, reason, connectMs: connection.connectMs });
         this.events.onInputReady();
       },
-      onSpeechFailed: (reason) => { if (this.connection === connection) this.events.onSpeechFailed(reason); },
+      onSpeechFailed: (reason) => { if (this.playing === connection) this.events.onSpeechFailed(reason); },
       onAlive: () => {
         if (this.connection !== connection) return;
         this.replaced(clientNow());
         this.heardNode();
       },
-      onBroken: (cannot) => { if (this.contest?.broke(connection, cannot ?? new ConnectionLost('broken')) !== true) this.lose(connection, cannot); },
+      onBroken: (cannot) => {
+        // The node may be connected with the newest one before that is heard of here.
+        if (this.former?.connection === connection) this.replaced(clientNow());
+        else if (this.contest?.broke(connection, cannot ?? new ConnectionLost('broken')) !== true) this.lose(connection, cannot);
+      },
     });
     return connection;
   }
@@ -432,7 +441,7 @@ export class PlaySession {
   private speakBy(connection: SessionConnection): void {
     connection.speak(this.voice).catch((error: unknown) => {
       // Of one that is being replaced nothing is wanted.
-      if (this.connection === connection) this.events.onSpeechFailed(error instanceof Error ? error.message : 'it cannot be sent');
+      if (this.playing === connection) this.events.onSpeechFailed(error instanceof Error ? error.message : 'it cannot be sent');
     });
   }
 
@@ -574,7 +583,7 @@ export class PlaySession {
   /** At most one waits to be replaced. One that plays does so until another is connected, however many are tried meanwhile. */
   private retire(connection: SessionConnection, plays: boolean): void {
     if (connection.answered && this.former?.plays !== true) {
-      connection.retire();
+      if (!plays) connection.retire();
       this.former?.connection.close();
       this.former = { connection, plays };
     } else {
@@ -621,7 +630,7 @@ export class PlaySession {
         return;
       case 'receipt':
         this.begun?.then(() => {
-          this.settings.receipts?.receipt(message, (answer) => this.connection?.say(JSON.stringify(answer)) ?? false);
+          this.settings.receipts?.receipt(message, (answer) => this.playing?.say(JSON.stringify(answer)) ?? false);
         }, () => undefined);
         return;
       case 'warning':
@@ -635,7 +644,7 @@ export class PlaySession {
   }
 
   private say(message: ClientMessage): void {
-    this.connection?.say(JSON.stringify(message));
+    this.playing?.say(JSON.stringify(message));
   }
 
   private sayVisibility(): void {
