@@ -53,9 +53,17 @@ pub(super) struct Connection {
     counted: u64,
 }
 
+impl<T> Pending<T> {
+    /// A new one, whose number follows that of the newest before it.
+    pub(super) fn new(newest: &mut u32, taken: Taken, media: T, metrics: &Metrics) -> Self {
+        *newest += 1;
+        Self { connection: Connection::new(*newest, taken, metrics), media }
+    }
+}
+
 impl Connection {
     /// Serves a client under this number.
-    pub(super) fn new(number: u32, taken: Taken, metrics: &Metrics) -> Self {
+    fn new(number: u32, taken: Taken, metrics: &Metrics) -> Self {
         let Taken { transport, candidates, closing_is_leaving, by, race } = taken;
         metrics.connected(by);
         let name = number.to_string();

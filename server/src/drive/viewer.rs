@@ -11,7 +11,7 @@ mod events;
 
 use std::sync::Arc;
 
-use media::{Bitrate, Codec, MOST_PADS, MediaTime, TransportEvent};
+use media::{Bitrate, Codec, MOST_PADS, MediaTime, PictureKind, TransportEvent};
 use session::admission::ViewerPermit;
 use session::hands::Who;
 use session::invitations::Role;
@@ -45,6 +45,9 @@ pub struct ViewerPlan {
     pub permit: ViewerPermit,
 }
 
+/// What a session is coded in.
+type Coded = (Codec, PictureKind);
+
 /// See the module.
 pub(super) struct Viewer {
     node: Arc<Node>,
@@ -65,10 +68,10 @@ pub(super) struct Viewer {
     show: watch::Sender<Status>,
     connection: Option<Connection>,
     /// The one that is to take its place, which shows meanwhile: where none does, one takes over at once.
-    pending: Option<Pending<(Codec, media::PictureKind)>>,
+    pending: Option<Pending<Coded>>,
     connections: u32,
     /// What the connection was answered with.
-    told: Option<(Codec, media::PictureKind)>,
+    told: Option<Coded>,
     connected: bool,
     visible: bool,
     greeted: bool,

@@ -47,7 +47,7 @@ impl Driver {
         let sound = self.audience.sound().is_offered();
         let way = answer::Way { sound, microphone: self.voice.is_allowed() };
         let (taken, answer) = answer::answer(&self.node, codec, depth, way, (offer, race)).await?;
-        let pending = self.number(taken, media);
+        let pending = Pending::new(&mut self.connections, taken, media, &self.node.metrics);
         let connection = pending.connection.name().to_owned();
         if self.connection.as_ref().is_some_and(Connection::plays) {
             self.pending = Some(pending);
@@ -127,7 +127,7 @@ impl Driver {
             // So may another one have been connected.
             Ok((taken, _)) if self.is_outrun(taken.race) => {}
             Ok((taken, media)) => {
-                let next = self.number(taken, media);
+                let next = Pending::new(&mut self.connections, taken, media, &self.node.metrics);
                 self.take_over(next);
             }
             Err(error) => tracing::info!(%error, "client refused"),
@@ -143,13 +143,6 @@ impl Driver {
     fn shown(&self) -> VideoMode {
         let size = self.booking.as_ref().map_or(self.video.size, |booking| booking.booked());
         VideoMode { size, ..self.video }
-    }
-
-    /// A connection, by its number.
-    fn number(&mut self, taken: Taken, media: ForClient) -> Pending<ForClient> {
-        self.connections += 1;
-        let connection = Connection::new(self.connections, taken, &self.node.metrics);
-        Pending { connection, media }
     }
 
     /// Serves a client from now on, whatever it came by.

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use media::{Codec, TransportEvent};
+use media::TransportEvent;
 use session::reason::StoppedBy;
 use transport::Decodes;
 
-use super::Viewer;
+use super::{Coded, Viewer};
 use crate::caller::{Caller, Refused};
-use crate::drive::answer::{self, Taken};
+use crate::drive::answer;
 use crate::drive::audience::Stream;
 use crate::drive::connection::{Connection, Pending};
 use crate::registry::{Answer, Asked, Command, ConnectError};
@@ -51,7 +51,8 @@ impl Viewer {
         let depth = kind.format.depth();
         let (taken, answer) =
             answer::answer(&self.node, Some(codec), depth, way, (offer, race)).await?;
-        let pending = self.number(taken, (codec, kind));
+        let (count, metrics) = (&mut self.connections, &self.node.metrics);
+        let pending = Pending::new(count, taken, (codec, kind), metrics);
         let connection = pending.connection.name().to_owned();
         // One that is coded otherwise shows nothing any more.
         let shows = self.told == Some(pending.media);
@@ -107,7 +108,8 @@ impl Viewer {
                 let caller = (caller, race);
                 let taken = answer::accept(&self.node, self.video, codec, depth, caller).await;
                 taken.map(|taken| {
-                    let next = self.number(taken, (codec, kind));
+                    let (count, metrics) = (&mut self.connections, &self.node.metrics);
+                    let next = Pending::new(count, taken, (codec, kind), metrics);
                     self.take_over(next);
                 })
             }
@@ -122,10 +124,7 @@ impl Viewer {
     }
 
     /// What the session is coded in, if this client decodes that. Nobody is coded for but the player.
-    async fn coded_for(
-        &mut self,
-        decodes: Decodes,
-    ) -> Result<(Codec, media::PictureKind), ConnectError> {
+    async fn coded_for(&mut self, decodes: Decodes) -> Result<Coded, ConnectError> {
         let known = |stream: &Stream| stream.codec.is_some() || stream.ended.is_some();
         let waited = tokio::time::timeout(ENCODER_WAIT, self.stream.wait_for(known)).await;
         let Ok(Ok(stream)) = waited else {
@@ -149,20 +148,8 @@ impl Viewer {
         )))
     }
 
-    /// A connection, by its number, and what it was answered with.
-    fn number(
-        &mut self,
-        taken: Taken,
-        media: (Codec, media::PictureKind),
-    ) -> Pending<(Codec, media::PictureKind)> {
-        self.connections += 1;
-        let connection = Connection::new(self.connections, taken, &self.node.metrics);
-        Pending { connection, media }
-    }
-
     /// Serves this connection from now on.
-    fn take_over(&mut self, next: Pending<(Codec, media::PictureKind)>) {
-        let Pending { connection, media: told } = next;
+    fn take_over(&mut self, Pending { connection, media: told }: Pending<Coded>) {
         self.stand_up();
         self.audience.sound().renew(self.who);
         let now = self.node.clock.now();
