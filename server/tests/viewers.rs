@@ -18,6 +18,8 @@ mod common;
 mod frames;
 #[path = "watching/invitations.rs"]
 mod invitations;
+#[path = "common/noting.rs"]
+mod noting;
 #[path = "../../transport/tests/quic_client/mod.rs"]
 mod quic_client;
 
