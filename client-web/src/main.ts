@@ -1,5 +1,9 @@
 // Nearlight's page: the catalogue and the player.
+// In this order: what comes later is over what came before.
 import './ui/style.css';
+import './ui/player.css';
+import './ui/boxes.css';
+import './ui/adapt.css';
 import { Api } from './api.ts';
 import { App, hideFragment } from './app.ts';
 import { exposeDebug } from './debug.ts';
