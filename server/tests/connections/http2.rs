@@ -1,5 +1,7 @@
 //! Connections of HTTP/2 (RFC 9113), by hand: clients of it keep to what a server tells them.
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use super::*;
 
 /// Kinds of frames (§6).
