@@ -9,7 +9,7 @@ use crate::config::GameConvert;
 
 /// How much a graphics device is used for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Use {
+enum Use {
     /// Not at all.
     Never,
     /// For encoders that read its memory.
@@ -19,7 +19,7 @@ pub(super) enum Use {
 }
 
 /// How it is wished to be done on a device, and why it is done so, for people.
-pub(super) fn choose(wish: GameConvert, gpu: &Gpu) -> (Use, String) {
+fn choose(wish: GameConvert, gpu: &Gpu) -> (Use, String) {
     let name = gpu.name();
     match (wish, gpu.cannot_share()) {
         (GameConvert::Cpu, _) => (Use::Never, "on the processor: games.convert is cpu".into()),
