@@ -145,7 +145,7 @@ pub struct Metrics {
     pub messages_dropped: Counter,
     /// Input events that were dropped, since a player sent more than is taken.
     pub input_dropped: Counter,
-    /// Connections that were closed, since their clients sent far more than that.
+    /// Connections that were closed, since their clients sent far more of a kind of messages than a client has.
     pub floods: Counter,
     /// Clients of WebTransport that were refused for what they asked.
     pub webtransport_forbidden: Counter,
