@@ -5,7 +5,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Node, until } from './support/node.mjs';
+import { Node, UNDRAWN_MS, until } from './support/node.mjs';
 import { launch, PATIENT, Tab } from './support/tab.mjs';
 
 const GAMES = {
@@ -15,9 +15,6 @@ const GAMES = {
   // Comes to its end as it should.
   leaves: 'exec xterm -maximized -bg white -e cat',
 };
-
-/** A game whose end is seen only after so long is taken to have drawn before it (server/src/games/source.rs). */
-const UNDRAWN_MS = 6_000;
 
 let run, games, node, browser, entries;
 before(async () => {
@@ -75,6 +72,7 @@ game('fails', 'a game that ends at once is told with its exit status, as often a
   for (let tries = 0; tries < 2; tries += 1) {
     const detail = await told(tab, 'The game ended by itself', 'exited');
     const took = await tab.page.evaluate(() => performance.timeOrigin + performance.now() - window.nearlight.times.askedUs / 1_000);
+    // One whose end is seen later is taken to have drawn before it.
     assert.match(detail, took < UNDRAWN_MS ? /^The game ended at once \(exit status 3\)\.$/ : /^The game ended (at once|by itself) \(exit status 3\)\.$/);
     if (tries === 0) {
       const before = node.records('session ended').length;

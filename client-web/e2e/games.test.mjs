@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { Node, until } from './support/node.mjs';
+import { Node, UNDRAWN_MS, until } from './support/node.mjs';
 import { invite, SPECTATOR } from './support/invite.mjs';
 import { drawn, drawnAt, point, pointedAt } from './support/pointer.mjs';
 import { gesture, heard } from './support/sound.mjs';
@@ -335,9 +335,6 @@ test('games have posters and kinds, and are found by them', async () => {
   });
 });
 
-/** So long a game may draw nothing before its display is shown (server/src/games/source.rs). */
-const UNDRAWN_US = 6_000_000;
-
 /** Notes what the panel of the player says that the start waits for. */
 const noteSteps = (context) => context.addInitScript(() => {
   window.steps = [];
@@ -364,7 +361,7 @@ game('terminal', 'it is told what the start of a game waits for', async (tab) =>
   assert.deepEqual(told, all.filter((step) => told.includes(step)));
   // It is live with the first that the game draws, unless that takes so long that its display is shown as it is.
   const { askedUs, firstPresentedUs } = await tab.page.evaluate(() => window.nearlight.times);
-  if (firstPresentedUs - askedUs < UNDRAWN_US) assert.ok(Math.max(...(await tab.picture())) > 10, 'the ground of the terminal, not that of an empty display');
+  if ((firstPresentedUs - askedUs) / 1_000 < UNDRAWN_MS) assert.ok(Math.max(...(await tab.picture())) > 10, 'the ground of the terminal, not that of an empty display');
   const [session] = await node.sessions();
   assert.equal(session.starting, undefined);
 }, SMALL, noteSteps);

@@ -11,6 +11,9 @@ import { fileURLToPath } from 'node:url';
 /** How long anything may take before a test fails. Only a hang is that slow. */
 export const DEADLINE_MS = 120_000;
 
+/** A game may draw nothing for so long before its display is shown as it is (server/src/games/source.rs). */
+export const UNDRAWN_MS = 6_000;
+
 /** Listing and ending the sessions of others needs a token even where anybody may play. */
 export const OPERATOR = 'e2e-operator';
 
