@@ -2,9 +2,10 @@
 //!
 //! Each acknowledgement is looked up among the frames that were sent, and each message is passed on to the session. A
 //! client says of a frame twice at most what became of it, so that 240 frames a second on four tracks make 1,920
-//! messages. Of input a mouse and a gamepad of 1 kHz make 2,000 events a second; what the session has no use for it
-//! drops, and who sends ten times as much goes on sending for no good. On the control channel a page tells of frames and answers
-//! pings ten times a second each, tells its size five times a second at most while a window is dragged, and little else.
+//! messages. Of input a page has 2,500 events a second, where a mouse and four gamepads move at once; what the session
+//! has no use for it drops, and who sends eight times as much goes on sending for no good. On the control channel a
+//! page tells of frames and answers pings ten times a second each, tells its size five times a second at most while a
+//! window is dragged, and little else.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -21,7 +22,7 @@ const FLOOD: u32 = 5 * MOST;
 /// Most input events a second.
 const MOST_INPUT: u64 = 20_000;
 /// A client that is ahead of that rate by so much is cut off: twice as many for so long, a little more for many times as
-/// long, or as many at once. A network that held back those of two devices of 1 kHz would have held them for ten seconds.
+/// long, or as many at once. A network that held back those of a page would have held them for eight seconds.
 const INPUT_AHEAD: Duration = Duration::from_secs(1);
 
 /// Most control messages a second: a page has 30.
