@@ -169,11 +169,14 @@ game('walk', 'webrtc', 'a stick walks through Freedoom', async (tab) => {
     return before;
   });
   const before = await stands();
-  await does(tab, 'push', 0, 1, -1);
-  await tab.pictureChanges(before, 0.3);
-  await does(tab, 'push', 0, 1, 0);
-  // At rest again, elsewhere.
-  assert.ok(changed(before, await stands()) > 0.2);
+  // On a busy machine the first steps sway more than they lead anywhere.
+  await until('somebody at rest elsewhere', async () => {
+    await does(tab, 'push', 0, 1, -1);
+    await tab.pictureChanges(before, 0.3);
+    await pause(tab, 300);
+    await does(tab, 'push', 0, 1, 0);
+    return changed(before, await stands()) > 0.2 ? true : undefined;
+  });
 });
 
 game('neverball', 'webrtc', 'a stick and a button choose in Neverball’s menus', async (tab) => {
