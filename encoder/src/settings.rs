@@ -41,6 +41,9 @@ pub struct EncoderSettings {
     pub slices: u8,
     /// The preset, for NVENC and libx264: others run at their fastest.
     pub speed: Speed,
+    /// The finest quantiser (QP of H.264, 0 to 51) for libx264: a picture that is good with less than the bit
+    /// rate takes no more of it, nor of the processor. Others keep to bounds of their own.
+    pub min_qp: u8,
     /// Size of the VBV in hundredths of one frame's budget, for encoders that are told.
     pub vbv_percent: u16,
     /// The profile where the codec is H.264 and the chroma 4:2:0.
@@ -51,8 +54,13 @@ pub struct EncoderSettings {
 }
 
 impl EncoderSettings {
+    /// The quantiser that libx264 is kept to: what is coded with it nobody tells from its source (46 dB on a level of a
+    /// game by `ultrafast`). Without a bound the library goes down to 0 where pictures are simple, for several times
+    /// the bits and a third more time.
+    pub const MIN_QP: u8 = 18;
+
     /// What every caller has to say. The rest: NV12 in BT.709, a size that stays, one slice, one quality,
-    /// the encoder's own preset, a VBV of one frame, Constrained Baseline, recovery by references, as many as
+    /// the encoder's own preset, none finer than [`Self::MIN_QP`], a VBV of one frame, Constrained Baseline, recovery by references, as many as
     /// it has, long-term ones too.
     pub const fn new(size: Size, rate: FrameRate, bitrate: Bitrate) -> Self {
         Self {
@@ -68,6 +76,7 @@ impl EncoderSettings {
             regions: false,
             slices: 1,
             speed: Speed::Auto,
+            min_qp: Self::MIN_QP,
             vbv_percent: 100,
             profile: H264Profile::Baseline,
             device: None,

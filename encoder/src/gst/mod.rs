@@ -369,7 +369,8 @@ fn apply(
             Value::LibX264Interval => means.interval().to_string(),
             Value::LibX264Waves => (means.waves().is_some()).to_string(),
             Value::LibX264Options => format!(
-                "keyint=infinite:min-keyint=1:scenecut=0:ref=1:open-gop=0:fast-pskip={}:partitions={}",
+                "keyint=infinite:min-keyint=1:scenecut=0:ref=1:open-gop=0:qpmin={}:fast-pskip={}:partitions={}",
+                settings.min_qp,
                 u8::from(means.skips_early()),
                 preset.partitions.to_string_lossy()
             ),

@@ -28,7 +28,6 @@ use crate::h264;
 use crate::nv12::{Drawn, Nv12, check_taken};
 use crate::references::Forget;
 use crate::regions::{BlockMap, Blocks};
-use crate::settings::{Resilience, Speed};
 use crate::slices;
 use crate::unit_pool::UnitPool;
 use crate::vbv_fill::VbvFill;
@@ -62,13 +61,9 @@ pub fn candidate() -> Candidate {
 pub struct LibX264Encoder {
     capabilities: EncoderCapabilities,
     raw: RawEncoder,
-    size: Size,
-    speed: Speed,
-    /// The frame rate that the library was told.
-    declared_rate: FrameRate,
-    /// See [`EncoderSettings::vbv_percent`].
-    vbv_percent: u16,
-    /// The rate at that frame rate.
+    /// What it was opened with, but for the size, which is that of now.
+    settings: EncoderSettings,
+    /// The rate at the frame rate that the library was told.
     bitrate: Bitrate,
     /// What the library was told of it.
     budget: Budget,
@@ -77,9 +72,6 @@ pub struct LibX264Encoder {
     units: UnitPool,
     /// Keyframes with the parameter sets as they are sent.
     rewritten: Vec<u8>,
-    resilience: Resilience,
-    /// See [`EncoderSettings::reach`].
-    reach: u16,
     losses: Losses,
     numbers: h264::FrameNumbers,
     /// Offsets of quantisers, where regions were asked for.
@@ -94,9 +86,7 @@ impl LibX264Encoder {
     /// [`OpenError::Missing`] without a library of a known build; [`OpenError::Refused`] for one that
     /// is not as known, and for settings that it does not take.
     pub fn open(settings: &EncoderSettings) -> Result<Self, OpenError> {
-        let resilience = settings.resilience;
-        let means =
-            Means::new(resilience, settings.size, settings.reach).map_err(OpenError::Refused)?;
+        let means = means(settings).map_err(OpenError::Refused)?;
         let capabilities = EncoderCapabilities {
             largest: MAX_SIZE,
             rate_change: RateChange::Seamless,
@@ -108,31 +98,19 @@ impl LibX264Encoder {
         };
         check_taken(&capabilities, settings.size).map_err(OpenError::Refused)?;
         sys::system()?;
-        let (fill, vbv_percent) = (VbvFill::new(slices::count()), settings.vbv_percent);
-        let budget = budget(settings.bitrate, settings.rate, vbv_percent, fill);
-        let raw = open_raw(
-            settings.size,
-            settings.speed,
-            settings.rate,
-            budget,
-            (means, settings.regions),
-        )
-        .map_err(OpenError::Refused)?;
+        let fill = VbvFill::new(slices::count());
+        let budget = budget(settings.bitrate, settings, fill);
+        let raw = open_raw(settings, budget, means).map_err(OpenError::Refused)?;
         Ok(Self {
             capabilities,
             raw,
-            size: settings.size,
-            speed: settings.speed,
-            declared_rate: settings.rate,
-            vbv_percent,
+            settings: *settings,
             bitrate: settings.bitrate,
             budget,
             fill,
             drawn: Drawn::default(),
             units: UnitPool::new(settings.bitrate, settings.rate),
             rewritten: Vec::new(),
-            resilience,
-            reach: settings.reach,
             losses: Losses::new(means),
             numbers: h264::FrameNumbers::default(),
             map: settings.regions.then(|| map(settings.size)),
@@ -142,7 +120,7 @@ impl LibX264Encoder {
 
     /// Tells the library what it may use, where that has changed.
     fn tell_budget(&mut self) -> Result<(), EncodeError> {
-        let budget = budget(self.bitrate, self.declared_rate, self.vbv_percent, self.fill);
+        let budget = budget(self.bitrate, &self.settings, self.fill);
         if budget != self.budget {
             self.raw.set_budget(budget).map_err(EncodeError::Fatal)?;
             self.budget = budget;
@@ -162,7 +140,7 @@ impl Encoder for LibX264Encoder {
         picture: &Picture<'_>,
         options: EncodeOptions,
     ) -> Result<Submitted, EncodeError> {
-        let picture = Nv12::check(picture, self.size)?;
+        let picture = Nv12::check(picture, self.settings.size)?;
         self.tell_budget()?;
         let picture = self.drawn.with_strip(picture, options.strip);
         let map = self.map.as_mut().filter(|_| !options.regions.is_empty());
@@ -172,7 +150,7 @@ impl Encoder for LibX264Encoder {
             .raw
             .encode(&picture, time(frame), options.keyframe, OfBlocks { offsets, flags })
             .map_err(EncodeError::Fatal)?;
-        self.fill.coded(data.len(), frame_bytes(self.bitrate, self.declared_rate));
+        self.fill.coded(data.len(), frame_bytes(self.bitrate, self.settings.rate));
         let kind = self.losses.coded(frame, key, refresh);
         let gaps = self.capabilities.recovery != RecoveryMeans::Keyframe;
         let declare = h264::Declarations { gaps, color: None };
@@ -193,7 +171,7 @@ impl Encoder for LibX264Encoder {
     fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError> {
         // A new frame rate would need a new encoder, and so a keyframe: frames of the declared rate get
         // what they have at these.
-        self.bitrate = bitrate.scaled(self.declared_rate.as_f64() / rate.as_f64());
+        self.bitrate = bitrate.scaled(self.settings.rate.as_f64() / rate.as_f64());
         self.tell_budget()?;
         Ok(RateChange::Seamless)
     }
@@ -223,18 +201,17 @@ impl Encoder for LibX264Encoder {
     }
 
     fn resize(&mut self, size: Size) -> Result<(), EncodeError> {
-        if size == self.size {
+        if size == self.settings.size {
             return Ok(());
         }
         check_taken(&self.capabilities, size).map_err(EncodeError::Refused)?;
-        let means = Means::new(self.resilience, size, self.reach).map_err(EncodeError::Refused)?;
+        let settings = EncoderSettings { size, ..self.settings };
+        let means = means(&settings).map_err(EncodeError::Refused)?;
         // A new one starts with exactly one keyframe and holds no picture of the old size.
-        let regions = self.map.is_some();
-        self.raw = open_raw(size, self.speed, self.declared_rate, self.budget, (means, regions))
-            .map_err(EncodeError::Fatal)?;
-        self.map = regions.then(|| map(size));
+        self.raw = open_raw(&settings, self.budget, means).map_err(EncodeError::Fatal)?;
+        self.settings = settings;
+        self.map = settings.regions.then(|| map(size));
         self.still = StillBlocks::new(size);
-        self.size = size;
         self.losses = Losses::new(means);
         self.capabilities.recovery = means.recovery();
         Ok(())
@@ -246,20 +223,24 @@ fn time(frame: FrameId) -> i64 {
     frame.0.cast_signed()
 }
 
+fn means(settings: &EncoderSettings) -> Result<Means, String> {
+    Means::new(settings.resilience, settings.size, settings.reach)
+}
+
 fn open_raw(
-    size: Size,
-    speed: Speed,
-    rate: FrameRate,
+    settings: &EncoderSettings,
     budget: Budget,
-    (means, regions): (Means, bool),
+    means: Means,
 ) -> Result<RawEncoder, String> {
     let library = sys::system().map_err(|error| error.to_string())?;
-    let threads = CString::new(slices::count().to_string()).unwrap_or_default();
-    let (preset, means) = (speed.libx264(), means.options());
+    let text = |number: u16| CString::new(number.to_string()).unwrap_or_default();
+    let (threads, finest) = (text(slices::count()), text(settings.min_qp.into()));
+    let (preset, means) = (settings.speed.libx264(), means.options());
     let mut options = vec![
         (c"partitions", preset.partitions),
         (c"threads", &*threads),
         (c"sliced-threads", c"1"),
+        (c"qpmin", &*finest),
         (c"min-keyint", c"1"),
         (c"scenecut", c"0"),
         (c"open-gop", c"0"),
@@ -271,11 +252,12 @@ fn open_raw(
         (c"colormatrix", c"bt709"),
     ];
     options.extend(means.iter().map(|(name, value)| (*name, &**value)));
-    if regions && preset.uniform {
+    if settings.regions && preset.uniform {
         // It adds offsets of ours where its own are on, and takes a strength of 0 for off. With one that
         // rounds to nothing ours are all there are.
         options.extend([(c"aq-mode", c"1"), (c"aq-strength", c"1e-9")]);
     }
+    let EncoderSettings { size, rate, .. } = *settings;
     let settings =
         Settings { size, rate: rate.fraction(), budget, preset: preset.name, options: &options };
     RawEncoder::open(library, &settings)
@@ -287,7 +269,8 @@ fn map(size: Size) -> BlockMap<f32> {
 
 /// What the library is told, so that it makes this rate. A VBV of less than a frame is widened to one by
 /// the library, so it is rounded down.
-fn budget(bitrate: Bitrate, rate: FrameRate, vbv_percent: u16, fill: VbvFill) -> Budget {
+fn budget(bitrate: Bitrate, settings: &EncoderSettings, fill: VbvFill) -> Budget {
+    let EncoderSettings { rate, vbv_percent, .. } = *settings;
     let kbps = bitrate.scaled(fill.factor()).kbps();
     let kilobits = kbps.clamp(*KBPS.start(), *KBPS.end()) as u32;
     let frame_kilobits = f64::from(kilobits) / rate.as_f64();

@@ -6,14 +6,18 @@ use std::path::PathBuf;
 use media::{CpuImage, PixelFormat, Plane};
 
 use super::*;
+use crate::settings::Resilience;
 use losses::reach;
 use sys::{BUILDS, Library};
 
 #[test]
 fn the_library_is_told_what_makes_it_fill_its_rate() {
     let fill = VbvFill::new(1);
-    let vbv =
-        |mbps, fps, percent| budget(Bitrate::from_mbps(mbps), FrameRate::fps(fps), percent, fill);
+    let vbv = |mbps, fps, vbv_percent| {
+        let bitrate = Bitrate::from_mbps(mbps);
+        let usual = EncoderSettings::new(Size::new(640, 384), FrameRate::fps(fps), bitrate);
+        budget(bitrate, &EncoderSettings { vbv_percent, ..usual }, fill)
+    };
     let budget = |mbps, fps| vbv(mbps, fps, 100);
     assert_eq!(budget(17, 60), Budget { kilobits: 20_000, vbv_kilobits: 333 });
     assert_eq!(budget(17, 30), Budget { kilobits: 20_000, vbv_kilobits: 666 });

@@ -92,7 +92,8 @@ fn encoding(video: &VideoConfig) -> Result<(), ConfigError> {
     };
     whole("video.intra_refresh_frames", video.intra_refresh_frames, 2, 600)?;
     whole("video.vbv_percent", video.vbv_percent, 100, 1_000)?;
-    whole("video.nvenc_slices", video.nvenc_slices.into(), 1, 4)
+    whole("video.nvenc_slices", video.nvenc_slices.into(), 1, 4)?;
+    whole("video.min_qp", video.min_qp.into(), 0, 40)
 }
 
 fn audio(audio: &Audio) -> Result<(), ConfigError> {

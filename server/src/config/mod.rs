@@ -184,6 +184,8 @@ pub struct VideoConfig {
     pub nvenc_slices: u8,
     /// Preset of NVENC and libx264.
     pub preset: PresetName,
+    /// The finest quantiser (QP) of libx264.
+    pub min_qp: u8,
     /// How long an encoder may take to show that it works; one on hardware gets five seconds at the least.
     pub probe_limit: HumanDuration,
 }
@@ -202,6 +204,7 @@ impl VideoConfig {
             resilience,
             slices: self.nvenc_slices,
             speed: self.preset.speed(),
+            min_qp: self.min_qp,
             vbv_percent: self.vbv_percent,
             ..EncoderSettings::new(size, rate, bitrate)
         }
@@ -543,6 +546,7 @@ impl Default for VideoConfig {
             vbv_percent: 100,
             nvenc_slices: 1,
             preset: PresetName::Auto,
+            min_qp: EncoderSettings::MIN_QP,
             probe_limit: HumanDuration::from_secs(2),
         }
     }

@@ -44,7 +44,13 @@ fn values_out_of_range_name_their_key() {
     assert!(refused(&["video.fps=0"]).starts_with("video.fps"));
     assert!(refused(&["video.start_rate=50 Mbit/s"]).starts_with("video.start_rate"));
     assert!(refused(&["video.probe_limit=0s"]).starts_with("video.probe_limit"));
-    for value in ["intra_refresh_frames=1", "vbv_percent=99", "nvenc_slices=0", "nvenc_slices=5"] {
+    for value in [
+        "intra_refresh_frames=1",
+        "vbv_percent=99",
+        "nvenc_slices=0",
+        "nvenc_slices=5",
+        "min_qp=41",
+    ] {
         let key = value.split('=').next().unwrap();
         let refused = refused(&[&format!("video.{value}")]);
         assert!(refused.starts_with(&format!("video.{key}: ")), "{refused}");
@@ -172,12 +178,14 @@ fn what_is_asked_of_encoders_reaches_them() {
         "video.vbv_percent=250",
         "video.nvenc_slices=4",
         "video.preset=p3",
+        "video.min_qp=0",
     ]);
     let expected = EncoderSettings {
         resilience: Resilience::IntraRefresh { units: 45 },
         vbv_percent: 250,
         slices: 4,
         speed: Speed::P3,
+        min_qp: 0,
         ..usual
     };
     assert_eq!(asked, expected);
