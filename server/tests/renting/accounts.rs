@@ -19,12 +19,22 @@ async fn accounts(world: &World) -> Vec<Value> {
 
 /// Waits until so much is paid for an order, and so many blocks of it are unproven.
 pub(super) async fn paid(world: &World, order: RentId, amount: u128, unproven: u32) -> Value {
-    until("the payments", async || {
+    account(world, order, |it| is_paid(it, amount, unproven)).await
+}
+
+/// The same, and until the order is over.
+async fn paid_and_over(world: &World, order: RentId, amount: u128, unproven: u32) {
+    account(world, order, |it| is_paid(it, amount, unproven) && it["over"] == true).await;
+}
+
+fn is_paid(account: &Value, amount: u128, unproven: u32) -> bool {
+    account["paid_planck"] == amount.to_string() && account["unproven_blocks"] == unproven
+}
+
+async fn account(world: &World, order: RentId, is_so: impl Fn(&Value) -> bool) -> Value {
+    until("the account of an order", async || {
         let all = accounts(world).await;
-        let of_it = all.into_iter().find(|it| it["order"] == order.to_string())?;
-        let is_so =
-            of_it["paid_planck"] == amount.to_string() && of_it["unproven_blocks"] == unproven;
-        is_so.then_some(of_it)
+        all.into_iter().find(|it| it["order"] == order.to_string()).filter(&is_so)
     })
     .await
 }
@@ -170,7 +180,7 @@ async fn an_order_that_is_over_when_the_node_is_back_has_an_account() {
         })
         .await;
     for (order, fee) in [waits, newest].into_iter().zip(fees) {
-        assert_eq!(paid(&world, order, fee, 0).await["over"], true);
+        paid_and_over(&world, order, fee, 0).await;
     }
     // The nodes have forgotten the block that this one is paid in.
     let late = world.rent(1, 300).await;
@@ -180,7 +190,7 @@ async fn an_order_that_is_over_when_the_node_is_back_has_an_account() {
             model.advance(600);
         })
         .await;
-    assert_eq!(paid(&world, late, 0, 300).await["over"], true);
+    paid_and_over(&world, late, 0, 300).await;
     let orders: Vec<_> = accounts(&world).await.iter().map(|it| it["order"].clone()).collect();
     assert_eq!(
         orders,
@@ -215,8 +225,8 @@ async fn an_order_that_was_made_and_over_while_the_node_was_away_has_an_account(
         })
         .await;
     let [(forgotten, _), _, (last, fee_of_last)] = made[..] else { panic!("three orders") };
-    assert_eq!(paid(&world, last, fee_of_last, 0).await["over"], true);
-    assert_eq!(paid(&world, forgotten, 0, 300).await["over"], true);
+    paid_and_over(&world, last, fee_of_last, 0).await;
+    paid_and_over(&world, forgotten, 0, 300).await;
     let numbers = async |world: &World| -> Vec<_> {
         accounts(world).await.iter().map(|it| it["order"].clone()).collect()
     };
@@ -298,7 +308,7 @@ async fn histories_that_cannot_be_read_keep_no_other_order_from_its_account() {
     // No block comes any more.
     world.model.fail_histories(false);
     let (order, fee) = missed.unwrap();
-    assert_eq!(paid(&world, order, fee, 0).await["over"], true);
+    paid_and_over(&world, order, fee, 0).await;
     paid(&world, lives, sum, 0).await;
     world.stop().await;
 }
