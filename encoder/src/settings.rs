@@ -56,12 +56,12 @@ pub struct EncoderSettings {
 impl EncoderSettings {
     /// The quantiser that libx264 is kept to: what is coded with it nobody tells from its source (46 dB on a level of a
     /// game by `ultrafast`). Without a bound the library goes down to 0 where pictures are simple, for several times
-    /// the bits and a third more time.
+    /// the bits and half as much time again.
     pub const MIN_QP: u8 = 18;
 
     /// What every caller has to say. The rest: NV12 in BT.709, a size that stays, one slice, one quality,
-    /// the encoder's own preset, none finer than [`Self::MIN_QP`], a VBV of one frame, Constrained Baseline, recovery by references, as many as
-    /// it has, long-term ones too.
+    /// the encoder's own preset, none finer than [`Self::MIN_QP`], a VBV of one frame, Constrained Baseline,
+    /// recovery by references, as many as it has, long-term ones too.
     pub const fn new(size: Size, rate: FrameRate, bitrate: Bitrate) -> Self {
         Self {
             size,
