@@ -31,8 +31,9 @@ pub(super) struct Build {
     open: &'static str,
 }
 
-/// Newest first. Both have the structures of this module.
-pub(super) const BUILDS: [Build; 2] = [
+/// Newest first. All have the structures of this module.
+pub(super) const BUILDS: [Build; 3] = [
+    Build { number: 165, file: "libx264.so.165", open: "x264_encoder_open_165" },
     Build { number: 164, file: "libx264.so.164", open: "x264_encoder_open_164" },
     Build { number: 163, file: "libx264.so.163", open: "x264_encoder_open_163" },
 ];

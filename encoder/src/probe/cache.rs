@@ -20,7 +20,8 @@ use crate::settings::Speed;
 /// The longest file that is read: a table has some kilobytes.
 const LONGEST: u64 = 1 << 20;
 /// Libraries of encoders besides those of NVIDIA's driver, as the dynamic linker knows them.
-const LIBRARIES: [&str; 9] = [
+const LIBRARIES: [&str; 10] = [
+    "libx264.so.165",
     "libx264.so.164",
     "libx264.so.163",
     "libvpx.so.7",
