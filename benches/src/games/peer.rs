@@ -159,12 +159,18 @@ async fn connected(client: &mut Client) {
 
 /// Notes frames by their last packets until the connection is over.
 async fn take(mut client: Client, frames: Arc<Mutex<Vec<Whole>>>) {
-    let mut bytes = 0;
+    let (mut bytes, mut newest) = (0, None);
     while let Some(arrived) = client.arrived.recv().await {
         let Arrived::Packet(packet) = arrived else { continue };
+        let (wire_timestamp, at) = (packet.header.timestamp, stamp::now());
+        // A path is probed with copies of what came whole.
+        if newest.is_some_and(|newest: u32| wire_timestamp.wrapping_sub(newest).cast_signed() <= 0)
+        {
+            continue;
+        }
         bytes += packet.payload.len() as u64;
         if packet.header.marker {
-            let (wire_timestamp, at) = (packet.header.timestamp, stamp::now());
+            newest = Some(wire_timestamp);
             let whole = Whole { wire_timestamp, at, bytes: std::mem::take(&mut bytes) };
             frames.lock().unwrap_or_else(PoisonError::into_inner).push(whole);
         }
