@@ -22,8 +22,11 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 /// every 62 ms falls between them.
 const EARLIEST: Duration = Duration::from_millis(15);
 const LATEST: Duration = Duration::from_millis(77);
-/// To the next, where no feedback did.
+/// To the next, where no feedback did...
 const AGAIN: Duration = Duration::from_secs(1);
+/// ...and so much later among its feedback, which may come at the beat of the probes, every 250 ms at the most.
+const SHIFT: Duration = Duration::from_millis(60);
+const SHIFTS: u32 = 5;
 /// What comes later than this after the end does not come.
 const PATIENCE: Duration = Duration::from_millis(300);
 /// Part of the padding that must have arrived: else the transport had none to send, or the path lost it.
@@ -60,11 +63,12 @@ pub(super) struct Prober {
     little: Option<MediaTime>,
     next: MediaTime,
     back_off: Duration,
+    shifts: u32,
 }
 
 impl Prober {
     pub(super) fn new(now: MediaTime) -> Self {
-        Self { running: None, little: None, next: now, back_off: BACK_OFF }
+        Self { running: None, little: None, next: now, back_off: BACK_OFF, shifts: 0 }
     }
 
     /// A rate to send at for some time, where one is to be tried: `little` says that the source sends little over a
@@ -141,7 +145,8 @@ impl Prober {
         let Running { rate, acked, carried, .. } = *running;
         self.running = None;
         if !carried.is_finite() {
-            self.next = now + AGAIN;
+            self.shifts = (self.shifts + 1) % SHIFTS;
+            self.next = now + AGAIN + SHIFT * self.shifts;
             return None;
         }
         if acked < rate.scaled(ARRIVED).bytes_in(LENGTH) {
@@ -152,7 +157,7 @@ impl Prober {
         if filled {
             self.fail(now);
         } else {
-            self.next = now + NEXT;
+            self.next = now + NEXT + SHIFT * self.shifts;
             self.back_off = BACK_OFF;
         }
         Some(Found { rate: if filled { rate.scaled(carried) } else { rate }, filled })

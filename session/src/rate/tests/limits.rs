@@ -38,6 +38,23 @@ fn a_source_that_sends_little_finds_out_what_the_link_takes() {
 }
 
 #[test]
+fn probes_end_at_the_ceiling_whatever_the_beat_of_the_feedback() {
+    for feedback in [50, 90, 100, 150, 200, 250].map(Duration::from_millis) {
+        for delay in [0, 7, 40].map(Duration::from_millis) {
+            let config = RateConfig { ceiling: mbps(18), ..wide() };
+            let link = LinkConfig { delay, ..LinkConfig::of(mbps(100)) };
+            let mut world = World::on(link).with(feedback, Duration::ZERO, config);
+            world.sessions[0].needs = mbps(1);
+            world.run(secs(60));
+            let target = world.sessions[0].control.target();
+            assert_eq!(target, mbps(18), "{feedback:?}, {delay:?}: {:?}", probes(&world));
+            let latest = probes(&world).last().map(|(at, _)| *at);
+            assert!(latest < Some(20_000), "{feedback:?}, {delay:?}: {:?}", probes(&world));
+        }
+    }
+}
+
+#[test]
 fn a_link_is_not_blamed_for_what_the_source_leaves() {
     for feedback in FEEDBACK {
         // A ceiling that is not reached: neither it nor the link keeps the picture from more.
