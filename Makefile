@@ -12,15 +12,21 @@ PAGE_SOURCES := $(shell find client-web/src client-web/public client-web/index.h
 
 # Always the whole workspace: another selection of crates would select other features of shared
 # dependencies, and compile them anew.
-TARGET = $${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug
+#
+# PROFILE=release builds, runs and measures what a node should serve others with; it takes longer to compile. Tests
+# are of the dev profile.
+PROFILE = dev
+test test-rust test-e2e soak: override PROFILE = dev
+TARGET = $${CARGO_TARGET_DIR:-$(CURDIR)/target}/$(PROFILE:dev=debug)
+BUILD = cargo build --workspace --bins --locked --profile $(PROFILE)
 
 build: setup page
-	cargo build --workspace --bins --locked
+	$(BUILD)
 
 # The chain of development, with FRAME: a workspace of its own, beside the server's programs. `nearlight devchain` runs it.
 DEVCHAIN = CARGO_TARGET_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}" cargo
 devchain:
-	cd devchain && $(DEVCHAIN) build --workspace --bins --locked
+	cd devchain && $(DEVCHAIN) build --workspace --bins --locked --profile $(PROFILE)
 
 # Installs what is missing, builds, and serves the demo scene to browsers on this machine.
 run: build
@@ -84,25 +90,25 @@ generate: build
 	npm --prefix client-web run --silent generate
 
 # Prints every figure that README quotes. ARGS goes to the harness, such as ARGS="--only synthetic
-# --runs 1". Measures the profile that `make run` builds, in which frames pass through optimised code.
+# --runs 1". Measures the profile that `make run` builds, in which frames pass through optimised code, or PROFILE.
 bench: setup-test build
 	$(TARGET)/latency $(ARGS)
 
 # The transports over emulated networks. ARGS goes to the harness: ARGS="--seconds 10 --only step,loss-3" is a
 # quick look, ARGS="--runs 5" what README quotes.
 bench-net:
-	cargo build --workspace --bins --locked
+	$(BUILD)
 	$(TARGET)/bench-net $(ARGS)
 
 # Hosted games, without a browser. ARGS goes to the harness, such as ARGS="--only capture,input --runs 1".
 bench-games: setup
-	cargo build --workspace --bins --locked
+	$(BUILD)
 	$(TARGET)/bench-games $(ARGS)
 
 # Receipts, their verification, the lease's local view, the chain of development, and a session while it is away. ARGS goes to
 # the harness: ARGS="--only ledger --seconds 10", or ARGS="--only metered", which takes ten minutes.
 bench-money: devchain
-	cargo build --workspace --bins --locked
+	$(BUILD)
 	$(TARGET)/bench-money $(ARGS)
 
 # What takes too long for every change: a thousand sessions in a row, a player who comes back a thousand times, sandboxes and
