@@ -115,7 +115,7 @@ pub enum Speed {
     Auto,
     /// `NV_ENC_PRESET_P1_GUID`; libx264's `ultrafast`.
     P1,
-    /// `NV_ENC_PRESET_P2_GUID`; libx264's `superfast`, which also cuts blocks into four.
+    /// `NV_ENC_PRESET_P2_GUID`; libx264's `superfast`, with blocks cut into four where that shows.
     P2,
     /// `NV_ENC_PRESET_P3_GUID`; libx264's `veryfast`.
     P3,
@@ -153,7 +153,7 @@ pub(crate) struct LibX264Preset {
     pub(crate) name: &'static CStr,
     /// As `--partitions` takes it.
     pub(crate) partitions: &'static CStr,
-    /// It has no adaptive quantisation.
+    /// It has no adaptive quantisation, and no filter.
     pub(crate) uniform: bool,
 }
 

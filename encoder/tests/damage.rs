@@ -80,6 +80,10 @@ fn rects(rects: &[Rect]) -> Damage {
     Damage::Rects(rects.iter().copied().collect())
 }
 
+fn settings(kbps: u64) -> EncoderSettings {
+    EncoderSettings::new(SIZE, RATE, Bitrate::from_kbps(kbps))
+}
+
 /// libx264, and what is decoded of its units.
 struct Stream {
     encoder: BlockingEncoder,
@@ -90,10 +94,11 @@ struct Stream {
 impl Stream {
     /// `None`, and said, where it is not installed.
     fn open(speed: Speed, kbps: u64) -> Option<Self> {
+        Self::open_with(EncoderSettings { speed, ..settings(kbps) })
+    }
+
+    fn open_with(settings: EncoderSettings) -> Option<Self> {
         let candidate = candidates().into_iter().find(|candidate| candidate.name == "x264");
-        let bitrate = Bitrate::from_kbps(kbps);
-        let settings =
-            EncoderSettings { speed, regions: true, ..EncoderSettings::new(SIZE, RATE, bitrate) };
         match BlockingEncoder::open(&candidate.unwrap(), &settings, PATIENCE) {
             Ok(encoder) => Some(Self { encoder, viewer: Viewer::new(Codec::H264), number: 0 }),
             Err(OpenError::Missing(what)) => {
@@ -216,7 +221,8 @@ fn what_is_said_to_stand_still_is_not_looked_at() {
         let coarser = Regions::new(&[RegionQuality { rect: part, steps: 12 }]).unwrap();
         let mut shows = Vec::new();
         for damage in [changed(PICTURES), Damage::Unknown, Damage::none()] {
-            let Some(mut stream) = Stream::open(speed, 4_000) else { return };
+            let with_regions = EncoderSettings { speed, regions: true, ..settings(4_000) };
+            let Some(mut stream) = Stream::open_with(with_regions) else { return };
             (0..PICTURES).for_each(|time| drop(stream.show(&desktop(time), &changed(time))));
             (0..30).for_each(|_| drop(stream.show(&before, &Damage::none())));
             let options = EncodeOptions { regions: coarser, ..EncodeOptions::default() };

@@ -9,8 +9,9 @@
 //! wave of intra-coded blocks ([`losses`]).
 //!
 //! Regions are offsets that the library's adaptive quantisation adds to its own. Of damage it is told which blocks
-//! stand still ([`still`]).
+//! stand still ([`still`]). Pictures that are as fine as anybody sees are coded with less ([`effort`]).
 
+mod effort;
 mod losses;
 mod still;
 mod sys;
@@ -31,6 +32,7 @@ use crate::regions::{BlockMap, Blocks};
 use crate::slices;
 use crate::unit_pool::UnitPool;
 use crate::vbv_fill::VbvFill;
+use effort::Effort;
 use losses::Losses;
 pub(crate) use losses::Means;
 use still::StillBlocks;
@@ -65,8 +67,10 @@ pub struct LibX264Encoder {
     settings: EncoderSettings,
     /// The rate at the frame rate that the library was told.
     bitrate: Bitrate,
-    /// What the library was told of it.
-    budget: Budget,
+    /// For the next picture.
+    effort: Effort,
+    /// What the library was told of rate and effort.
+    told: (Budget, Effort),
     fill: VbvFill,
     drawn: Drawn,
     units: UnitPool,
@@ -106,7 +110,8 @@ impl LibX264Encoder {
             raw,
             settings: *settings,
             bitrate: settings.bitrate,
-            budget,
+            effort: Effort::Full,
+            told: (budget, Effort::Full),
             fill,
             drawn: Drawn::default(),
             units: UnitPool::new(settings.bitrate, settings.rate),
@@ -118,12 +123,14 @@ impl LibX264Encoder {
         })
     }
 
-    /// Tells the library what it may use, where that has changed.
-    fn tell_budget(&mut self) -> Result<(), EncodeError> {
-        let budget = budget(self.bitrate, &self.settings, self.fill);
-        if budget != self.budget {
-            self.raw.set_budget(budget).map_err(EncodeError::Fatal)?;
-            self.budget = budget;
+    /// Tells the library what it may use and is to do, where that has changed.
+    fn tell(&mut self) -> Result<(), EncodeError> {
+        let next = (budget(self.bitrate, &self.settings, self.fill), self.effort);
+        if next != self.told {
+            let (budget, effort) = next;
+            let options = effort.options(self.settings.speed.libx264());
+            self.raw.reconfigure(budget, &options).map_err(EncodeError::Fatal)?;
+            self.told = next;
         }
         Ok(())
     }
@@ -141,17 +148,26 @@ impl Encoder for LibX264Encoder {
         options: EncodeOptions,
     ) -> Result<Submitted, EncodeError> {
         let picture = Nv12::check(picture, self.settings.size)?;
-        self.tell_budget()?;
+        if options.keyframe {
+            self.effort = Effort::Full;
+        }
+        self.tell()?;
         let picture = self.drawn.with_strip(picture, options.strip);
         let map = self.map.as_mut().filter(|_| !options.regions.is_empty());
         let offsets = map.map(|map| map.draw(&options.regions));
         let flags = self.still.draw(options.damage.as_ref(), options.strip.is_some());
-        let Coded { data, key, refresh, took } = self
+        let Coded { data, key, refresh, quantiser, took } = self
             .raw
             .encode(&picture, time(frame), options.keyframe, OfBlocks { offsets, flags })
             .map_err(EncodeError::Fatal)?;
-        self.fill.coded(data.len(), frame_bytes(self.bitrate, self.settings.rate));
+        let budget = frame_bytes(self.bitrate, self.settings.rate);
+        self.fill.coded(data.len(), budget);
         let kind = self.losses.coded(frame, key, refresh);
+        if let Some(quantiser) = quantiser
+            && may_do_less(&self.settings)
+        {
+            self.effort = self.effort.after(quantiser, data.len() as f64 / budget);
+        }
         let gaps = self.capabilities.recovery != RecoveryMeans::Keyframe;
         let declare = h264::Declarations { gaps, color: None };
         let prepared = h264::prepare_with(data, declare, &mut self.rewritten)
@@ -172,7 +188,7 @@ impl Encoder for LibX264Encoder {
         // A new frame rate would need a new encoder, and so a keyframe: frames of the declared rate get
         // what they have at these.
         self.bitrate = bitrate.scaled(self.settings.rate.as_f64() / rate.as_f64());
-        self.tell_budget()?;
+        self.tell()?;
         Ok(RateChange::Seamless)
     }
 
@@ -208,8 +224,10 @@ impl Encoder for LibX264Encoder {
         let settings = EncoderSettings { size, ..self.settings };
         let means = means(&settings).map_err(EncodeError::Refused)?;
         // A new one starts with exactly one keyframe and holds no picture of the old size.
-        self.raw = open_raw(&settings, self.budget, means).map_err(EncodeError::Fatal)?;
+        let (budget, _) = self.told;
+        self.raw = open_raw(&settings, budget, means).map_err(EncodeError::Fatal)?;
         self.settings = settings;
+        (self.effort, self.told) = (Effort::Full, (budget, Effort::Full));
         self.map = settings.regions.then(|| map(size));
         self.still = StillBlocks::new(size);
         self.losses = Losses::new(means);
@@ -261,6 +279,11 @@ fn open_raw(
     let settings =
         Settings { size, rate: rate.fraction(), budget, preset: preset.name, options: &options };
     RawEncoder::open(library, &settings)
+}
+
+/// Whether nobody asks for parts of pictures that are coarser than the rest, and the preset has something to leave.
+fn may_do_less(settings: &EncoderSettings) -> bool {
+    !settings.regions && !settings.speed.libx264().uniform
 }
 
 fn map(size: Size) -> BlockMap<f32> {

@@ -93,7 +93,9 @@ impl Parameters {
 #[repr(C)]
 struct Picture {
     kind: c_int,
-    reserved_1: [c_int; 2],
+    /// One more than the quantiser; asked for where it is not zero, and told of what was coded.
+    quantiser_plus_1: c_int,
+    reserved_1: c_int,
     keyframe: c_int,
     time: i64,
     reserved_2: [u64; 2],
@@ -120,6 +122,7 @@ struct Nal {
 }
 
 const _: () = assert!(size_of::<Picture>() == 240 && size_of::<Nal>() == 40);
+const _: () = assert!(offset_of!(Picture, quantiser_plus_1) == 4);
 const _: () = assert!(offset_of!(Picture, keyframe) == 12 && offset_of!(Picture, time) == 16);
 const _: () = assert!(offset_of!(Picture, colour_space) == 40 && offset_of!(Picture, planes) == 44);
 const _: () = assert!(offset_of!(Picture, stride) == 48 && offset_of!(Picture, plane) == 64);
@@ -241,8 +244,10 @@ impl Library {
 
     fn check_picture(&self) -> Result<(), String> {
         let picture = self.picture();
-        let Picture { kind, keyframe, time, colour_space, planes, .. } = picture.value;
-        let zero = (kind, keyframe, time, colour_space, planes) == (TYPE_AUTO, 0, 0, 0, 0);
+        let Picture { kind, quantiser_plus_1, keyframe, .. } = picture.value;
+        let Picture { time, colour_space, planes, .. } = picture.value;
+        let zero = (kind, quantiser_plus_1, keyframe) == (TYPE_AUTO, 0, 0)
+            && (time, colour_space, planes) == (0, 0, 0);
         let Picture { quantiser_offsets, block_flags, .. } = picture.value;
         let null = quantiser_offsets.is_null() && block_flags.is_null();
         if zero && null && picture.is_intact() {
@@ -346,6 +351,8 @@ pub(super) struct Coded<'a> {
     pub(super) key: bool,
     /// A wave of intra blocks begins with it, and the parameter sets come again.
     pub(super) refresh: bool,
+    /// The quantiser that the picture was begun with; none where the library says nothing that is one.
+    pub(super) quantiser: Option<u8>,
     /// How long the library took.
     pub(super) took: Duration,
 }
@@ -448,18 +455,27 @@ impl RawEncoder {
         // stay until the next call, which needs `&mut self`.
         let data = unsafe { std::slice::from_raw_parts((*nals).data, bytes) };
         // What the library calls a keyframe may also be the first picture of a wave.
-        let Picture { kind, keyframe, .. } = self.output.value;
+        let Picture { kind, quantiser_plus_1, keyframe, .. } = self.output.value;
         let key = kind == TYPE_IDR;
-        Ok(Coded { data, key, refresh: keyframe != 0 && !key, took })
+        let quantiser = quantiser_plus_1.checked_sub(1).and_then(|value| u8::try_from(value).ok());
+        Ok(Coded { data, key, refresh: keyframe != 0 && !key, quantiser, took })
     }
 
-    /// Sets the budget from the next picture on.
-    pub(super) fn set_budget(&mut self, budget: Budget) -> Result<(), String> {
+    /// Sets budget and options, of those that it changes as it goes on, from the next picture on. What was set since the
+    /// newest picture is forgotten.
+    pub(super) fn reconfigure(
+        &mut self,
+        budget: Budget,
+        options: &[(&CStr, &CStr)],
+    ) -> Result<(), String> {
         let functions = &self.library.functions;
         let p = &mut *self.parameters;
         // SAFETY: the encoder is open; the library fills the structure, which is as large as known.
         unsafe { (functions.current)(self.handle.as_ptr(), p) };
         self.library.set_budget(p, budget)?;
+        for (name, value) in options {
+            self.library.parse(p, name, value)?;
+        }
         // SAFETY: the encoder is open; the library copies what it needs of a structure of its own.
         check("x264_encoder_reconfig", unsafe { (functions.reconfigure)(self.handle.as_ptr(), p) })
     }

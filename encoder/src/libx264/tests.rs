@@ -156,6 +156,104 @@ fn the_library_holds_pictures_as_counted_here_and_their_numbers_do_not_come_arou
     }
 }
 
+/// A picture of waves that swell and ebb, so that no part of it is found in the one before.
+fn waves(size: Size, number: u32) -> Vec<(Vec<u8>, usize)> {
+    let planes = PixelFormat::Nv12.planes(size).enumerate();
+    let wave = |at: usize, swell: f32| (at as f32 / 9.0 + number as f32 * swell).sin();
+    let luma = |row: usize, at: usize| {
+        let (across, down) = (wave(at % row, 0.37), wave(at / row, -0.23));
+        (128.0 + 60.0 * across * down) as u8
+    };
+    let planes = planes.map(|(plane, (row, rows))| {
+        let bytes = (0..row * rows).map(|at| if plane == 0 { luma(row, at) } else { 128 });
+        (bytes.collect(), row)
+    });
+    planes.collect()
+}
+
+/// What the first slice of a unit of this encoder says of the filter: `disable_deblocking_filter_idc` (H.264 §7.3.3).
+fn filter_of(unit: &[u8], frame_num_bits: u32) -> u32 {
+    use h264::NalKind::{IdrSlice, Slice};
+    let slice = h264::nals(unit).find(|nal| matches!(nal.kind(), Slice | IdrSlice)).unwrap();
+    let idr = slice.kind() == IdrSlice;
+    let r = &mut crate::bits::BitReader::new(&slice.bytes()[1..]);
+    let [_first_mb, kind, _pps] = [(); 3].map(|()| r.unsigned().unwrap());
+    r.bits(frame_num_bits).unwrap();
+    if idr {
+        r.unsigned().unwrap(); // idr_pic_id
+    }
+    if matches!(kind, 0 | 5) {
+        assert_eq!(r.bits(1).unwrap(), 0, "num_ref_idx_active_override_flag");
+        assert_eq!(r.bits(1).unwrap(), 0, "ref_pic_list_modification_flag_l0");
+    }
+    // dec_ref_pic_marking
+    assert_eq!(r.bits(if idr { 2 } else { 1 }).unwrap(), 0);
+    r.signed().unwrap(); // slice_qp_delta
+    r.unsigned().unwrap()
+}
+
+#[test]
+fn pictures_as_fine_as_anybody_sees_are_not_filtered() {
+    use crate::settings::Speed;
+    const PICTURES: u32 = 60;
+    let size = Size::new(320, 192);
+    let usual = EncoderSettings::new(size, FrameRate::fps(60), Bitrate::from_mbps(20));
+    for (settings, less) in [
+        (usual, true),
+        (EncoderSettings { speed: Speed::P4, ..usual }, true),
+        (EncoderSettings { regions: true, ..usual }, false),
+        (EncoderSettings { min_qp: 24, ..usual }, false),
+    ] {
+        let mut encoder = match LibX264Encoder::open(&settings) {
+            Ok(encoder) => encoder,
+            Err(OpenError::Missing(what)) => return println!("skipped: {what} is missing"),
+            Err(error) => panic!("{error}"),
+        };
+        let mut bits = 0;
+        let mut code = |encoder: &mut LibX264Encoder, number: u32| {
+            let planes = waves(encoder.settings.size, number);
+            let planes = planes.iter().map(|(data, stride)| Plane { data, stride: *stride });
+            let size = encoder.settings.size;
+            let image = CpuImage { format: PixelFormat::Nv12, size, planes: planes.collect() };
+            let options = EncodeOptions::keyframe([0, PICTURES - 1].contains(&number));
+            let frame = FrameId(number.into());
+            let unit = encoder.encode(frame, &Picture::Cpu(image), options).unwrap();
+            let Submitted::Now(unit) = unit else { panic!("it does not wait") };
+            if let Some(sps) = h264::nals(&unit.data).find(|nal| nal.kind() == h264::NalKind::Sps) {
+                bits = h264::Sps::parse(sps.bytes()).unwrap().log2_max_frame_num_minus4 + 4;
+            }
+            filter_of(&unit.data, bits) != 1
+        };
+        let mut filtered = |encoder: &mut LibX264Encoder, from: u32, count: u32| {
+            let all = (from..from + count).map(|number| code(encoder, number));
+            all.collect::<Vec<_>>()
+        };
+        // Keyframes are, as the first picture and the last one of these.
+        let rich = filtered(&mut encoder, 0, PICTURES);
+        let [true, between @ .., true] = &rich[..] else { panic!("{settings:?}: {rich:?}") };
+        let settled = &between[PICTURES as usize / 2..];
+        assert_eq!((settled.contains(&true), between.contains(&false)), (!less, less), "{rich:?}");
+        // Few bits leave edges. Of rates that are told before a picture the last one counts, and nothing else is forgotten.
+        let poor_rate = Bitrate::from_kbps(60);
+        encoder.set_rate(poor_rate, settings.rate).unwrap();
+        let mut poor = Vec::new();
+        for number in PICTURES..2 * PICTURES {
+            encoder.set_rate(poor_rate.scaled(2.0), settings.rate).unwrap();
+            encoder.set_rate(poor_rate, settings.rate).unwrap();
+            poor.extend(filtered(&mut encoder, number, 1));
+        }
+        assert!(!poor[PICTURES as usize / 2..].contains(&false), "{settings:?}: {poor:?}");
+        // Rich again, and then of another size, which is another encoder within.
+        encoder.set_rate(settings.bitrate, settings.rate).unwrap();
+        let again = filtered(&mut encoder, 2 * PICTURES, PICTURES);
+        assert_eq!(again.contains(&false), less, "{settings:?}: {again:?}");
+        encoder.resize(Size::new(192, 128)).unwrap();
+        let smaller = filtered(&mut encoder, 3 * PICTURES, PICTURES);
+        assert!(smaller[0], "{settings:?}");
+        assert_eq!(smaller.contains(&false), less, "{settings:?}: {smaller:?}");
+    }
+}
+
 /// Where the system's library was loaded from; none where it is not installed.
 fn installed() -> Option<PathBuf> {
     sys::system().ok()?;

@@ -82,6 +82,10 @@ impl Subject<'_> {
 /// Runs `test` on every candidate by each means that it has. One that is not installed is named, and at
 /// least one must run, as must the double of NVENC in each of its codecs.
 fn on_every_candidate(test: impl Fn(&Subject<'_>)) {
+    on_every_candidate_opened_with(SETTINGS, test);
+}
+
+fn on_every_candidate_opened_with(settings: EncoderSettings, test: impl Fn(&Subject<'_>)) {
     let rig = Rig::new();
     let (mut ran, mut doubles) = (0, 0);
     for present in rig.all_candidates_in_both_depths() {
@@ -96,7 +100,7 @@ fn on_every_candidate(test: impl Fn(&Subject<'_>)) {
             ("-wave-slow", slow, true),
         ] {
             let name = format!("{label}{way}");
-            let settings = EncoderSettings { resilience, long_term, regions: true, ..SETTINGS };
+            let settings = EncoderSettings { resilience, long_term, ..settings };
             let settings = settings.with_kind(*kind);
             let open = || BlockingEncoder::open(candidate, &settings, PATIENCE);
             let encoder = match open() {
@@ -272,7 +276,8 @@ fn a_loss_is_made_good_where_all_stands_still_by_then() {
 #[test]
 fn a_loss_is_made_good_while_regions_change() {
     let folder = folder("recovery-regions");
-    on_every_candidate(|subject| {
+    let with_regions = EncoderSettings { regions: true, ..SETTINGS };
+    on_every_candidate_opened_with(with_regions, |subject| {
         let mut run = (subject.open)();
         if run.encoder.capabilities().regions.is_none() {
             return;
