@@ -140,6 +140,28 @@ async fn whoever_is_to_connect_anew_holds_nothing_meanwhile() {
     server.shut_down().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_co_player_who_comes_anew_begins_with_empty_hands() {
+    let app = Noting::default();
+    let told = app.told.clone();
+    let server = serve_noting(app, &common::Bent::new(), &[]).await;
+    let node = server.node();
+    let session = noting(node).await;
+    let _player = play(node, &session).await;
+    let (_, text) = invite(node, &session, json!({"role": "co_player"})).await;
+    let helper = join(node, &text).await;
+    let mut before = helper.watch(node).await;
+    before.opened(DataChannel::Input).await;
+    does(&told, &before, &key_is(KeyCode::W, true)).await;
+    told.lock().unwrap().clear();
+    // His page is loaded anew, and the one before is not there to say anything.
+    let mut after = helper.watch(node).await;
+    after.opened(DataChannel::Input).await;
+    is_told(&told, &InputEvent::ReleaseAll).await;
+    does(&told, &after, &key_is(KeyCode::A, true)).await;
+    server.shut_down().await;
+}
+
 /// Whether player and viewer are there.
 async fn both_live(node: &Arc<Node>, session: &Session) -> Option<()> {
     let sees = viewers(node, session).await[0]["state"] == "live";

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use media::TransportEvent;
+use media::{DataChannel, InputEvent, InputSeq, SequencedInput, TransportEvent};
 use session::reason::StoppedBy;
 use transport::Decodes;
 
@@ -60,7 +60,7 @@ impl Viewer {
             self.pending = Some(pending);
             self.show_status();
         } else {
-            self.take_over(pending);
+            self.take_over(pending).await;
         }
         Ok(Answer { connection, sdp: answer.sdp })
     }
@@ -70,7 +70,7 @@ impl Viewer {
         match event {
             // A channel may open a moment before the connection counts as up.
             TransportEvent::Connected { .. } | TransportEvent::ChannelOpen(_) => {
-                self.change_over();
+                self.change_over().await;
                 self.transport_event(event).await;
             }
             TransportEvent::Closed(reason) => {
@@ -85,9 +85,9 @@ impl Viewer {
     }
 
     /// Lets the connection take over that is to, if there is one.
-    pub(super) fn change_over(&mut self) -> bool {
+    pub(super) async fn change_over(&mut self) -> bool {
         let Some(pending) = self.pending.take() else { return false };
-        self.take_over(pending);
+        self.take_over(pending).await;
         true
     }
 
@@ -106,12 +106,15 @@ impl Viewer {
             Ok((codec, kind)) => {
                 let depth = kind.format.depth();
                 let caller = (caller, race);
-                let taken = answer::accept(&self.node, self.video, codec, depth, caller).await;
-                taken.map(|taken| {
-                    let (count, metrics) = (&mut self.connections, &self.node.metrics);
-                    let next = Pending::new(count, taken, (codec, kind), metrics);
-                    self.take_over(next);
-                })
+                match answer::accept(&self.node, self.video, codec, depth, caller).await {
+                    Ok(taken) => {
+                        let (count, metrics) = (&mut self.connections, &self.node.metrics);
+                        let next = Pending::new(count, taken, (codec, kind), metrics);
+                        self.take_over(next).await;
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                }
             }
             Err(error) => {
                 tokio::spawn(caller.refuse(Refused::Forbidden, error.to_string()));
@@ -149,8 +152,14 @@ impl Viewer {
     }
 
     /// Serves this connection from now on.
-    fn take_over(&mut self, Pending { connection, media: told }: Pending<Coded>) {
+    async fn take_over(&mut self, Pending { connection, media: told }: Pending<Coded>) {
         self.stand_up();
+        if self.connected && self.role.plays() {
+            // What the client before held nobody holds any more, and this one may count from one.
+            let release =
+                SequencedInput { seq: InputSeq::default(), event: InputEvent::ReleaseAll };
+            self.audience.does(self.who, release, DataChannel::Input).await;
+        }
         self.audience.sound().renew(self.who);
         let now = self.node.clock.now();
         (self.connection, self.pending) = (Some(connection), None);

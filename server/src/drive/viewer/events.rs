@@ -58,7 +58,7 @@ impl Viewer {
                     && !self.greeted;
                 tracing::info!(%reason, "viewer's connection closed");
                 // Whoever comes by another way has not left.
-                if !matches!(reason, CloseReason::Flood(_)) && self.change_over() {
+                if !matches!(reason, CloseReason::Flood(_)) && self.change_over().await {
                     return;
                 }
                 self.stand_up();
