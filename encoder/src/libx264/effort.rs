@@ -1,6 +1,6 @@
 //! What the library does for fewer bits and smoother edges, left out where nobody sees it.
 //!
-//! Predicted blocks that are cut up take fewer bits, and the filter smooths the edges that coarse quantisers leave. A picture that is
+//! Predicted pictures whose blocks are cut up take fewer bits, and the filter smooths the edges that coarse quantisers leave. One that is
 //! as fine as anybody sees with bits to spare has no such edges, and takes a tenth more bits for a tenth less processor time
 //! without both. The library changes them from one picture to the next, which it does not do with all of a preset.
 //!
@@ -28,16 +28,17 @@ pub(super) enum Effort {
     /// All of the preset.
     #[default]
     Full,
-    /// Predicted blocks are whole, and nothing is filtered.
+    /// Blocks of predicted pictures are whole, and nothing is filtered.
     Less,
 }
 
 impl Effort {
-    /// That for the picture after one that was begun with this quantiser and took this part of its budget.
-    pub(super) fn after(self, quantiser: u8, taken: f64) -> Self {
+    /// That for the picture after one that was begun with this quantiser, of which none is finer than `finest`, and took this
+    /// part of its budget.
+    pub(super) fn after(self, quantiser: u8, finest: u8, taken: f64) -> Self {
         if quantiser >= SEEN || taken > HELD_BACK {
             Self::Full
-        } else if quantiser <= FINE && taken < SPARE {
+        } else if quantiser <= FINE.max(finest) && taken < SPARE {
             Self::Less
         } else {
             self
@@ -80,8 +81,10 @@ mod tests {
             (18, 0.1, true),
         ];
         for (quantiser, taken, less) in pictures {
-            effort = effort.after(quantiser, taken);
+            effort = effort.after(quantiser, 0, taken);
             assert_eq!(effort == Effort::Less, less, "{quantiser} {taken}");
         }
+        let after = |quantiser, finest| Effort::Full.after(quantiser, finest, 0.1);
+        assert_eq!([after(20, 20), after(21, 21)], [Effort::Less, Effort::Full]);
     }
 }

@@ -166,7 +166,8 @@ impl Encoder for LibX264Encoder {
         if let Some(quantiser) = quantiser
             && may_do_less(&self.settings)
         {
-            self.effort = self.effort.after(quantiser, data.len() as f64 / budget);
+            let taken = data.len() as f64 / budget;
+            self.effort = self.effort.after(quantiser, self.settings.min_qp, taken);
         }
         let gaps = self.capabilities.recovery != RecoveryMeans::Keyframe;
         let declare = h264::Declarations { gaps, color: None };

@@ -202,6 +202,7 @@ fn pictures_as_fine_as_anybody_sees_are_not_filtered() {
         (usual, true),
         (EncoderSettings { speed: Speed::P4, ..usual }, true),
         (EncoderSettings { regions: true, ..usual }, false),
+        (EncoderSettings { min_qp: 20, ..usual }, true),
         (EncoderSettings { min_qp: 24, ..usual }, false),
     ] {
         let mut encoder = match LibX264Encoder::open(&settings) {

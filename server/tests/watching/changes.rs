@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
-use media::{Pad, Plug};
+use media::{Pad, PadButtons, PadState, Plug};
 use nearlight::apps::App;
 
 use super::noting::{Noting, Told};
@@ -15,8 +15,12 @@ fn key_is(code: KeyCode, pressed: bool) -> InputEvent {
 }
 
 fn message(event: InputEvent) -> Vec<u8> {
+    numbered(1, event)
+}
+
+fn numbered(seq: u32, event: InputEvent) -> Vec<u8> {
     let mut out = Vec::new();
-    SequencedInput { seq: InputSeq(1), event }.encode(&mut out);
+    SequencedInput { seq: InputSeq(seq), event }.encode(&mut out);
     out
 }
 
@@ -159,6 +163,47 @@ async fn a_co_player_who_comes_anew_begins_with_empty_hands() {
     after.opened(DataChannel::Input).await;
     is_told(&told, &InputEvent::ReleaseAll).await;
     does(&told, &after, &key_is(KeyCode::A, true)).await;
+    server.shut_down().await;
+}
+
+/// The new page counts its input from one, and that of the old one was said by higher numbers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_co_player_who_comes_anew_while_nobody_plays_has_his_gamepad_afterwards() {
+    let app = Noting::default();
+    let told = app.told.clone();
+    let server = serve_noting(app, &common::Bent::new(), &[]).await;
+    let node = server.node();
+    let session = noting(node).await;
+    let mut player = play(node, &session).await;
+    said(&mut player, "stats").await;
+    let becomes = async |state: &str| {
+        until(state, async || (shown(node, &session).await["state"] == state).then_some(())).await;
+    };
+    let (_, text) = invite(node, &session, json!({"role": "co_player"})).await;
+    let helper = join(node, &text).await;
+    let mut before = helper.watch(node).await;
+    before.opened(DataChannel::Input).await;
+    let [pad, ..] = Pad::ALL;
+    let presses = |buttons| {
+        let buttons = PadButtons::new(buttons).unwrap();
+        InputEvent::Gamepad { pad, state: PadState { buttons, ..PadState::default() } }
+    };
+    let plugged = InputEvent::GamepadPlugged { pad, plugged: Plug::Standard };
+    before.send(DataChannel::Input, &numbered(100, plugged)).await;
+    let south = presses(PadButtons::SOUTH);
+    until("a button of the old page", async || {
+        before.send(DataChannel::Input, &numbered(101, south.clone())).await;
+        was_told(&told, &south).then_some(())
+    })
+    .await;
+    becomes("live").await;
+    player.peer.close().await.unwrap();
+    becomes("suspended").await;
+    let mut after = helper.watch(node).await;
+    after.opened(DataChannel::Input).await;
+    let _again = play(node, &session).await;
+    becomes("live").await;
+    does(&told, &after, &presses(PadButtons::EAST)).await;
     server.shut_down().await;
 }
 

@@ -380,6 +380,10 @@ impl Driver {
             ) => {
                 self.does(now, who, input);
             }
+            // Nothing is held meanwhile, but whoever comes anew counts from one.
+            Deed::Does(who, input @ SequencedInput { event: InputEvent::ReleaseAll, .. }) => {
+                self.hands.does(who, input, |_| {});
+            }
             Deed::Does(..) => {}
             Deed::Leaves(who) => {
                 let (seq, sink) = (self.newest_input, &mut self.input);

@@ -154,7 +154,7 @@ impl Viewer {
     /// Serves this connection from now on.
     async fn take_over(&mut self, Pending { connection, media: told }: Pending<Coded>) {
         self.stand_up();
-        if self.connected && self.role.plays() {
+        if self.told.is_some() && self.role.plays() {
             // What the client before held nobody holds any more, and this one may count from one.
             let release =
                 SequencedInput { seq: InputSeq::default(), event: InputEvent::ReleaseAll };
