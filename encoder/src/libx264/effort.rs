@@ -1,11 +1,11 @@
 //! What the library does for fewer bits and smoother edges, left out where nobody sees it.
 //!
-//! Predicted pictures whose blocks are cut up take fewer bits, and the filter smooths the edges that coarse quantisers leave. One that is
-//! as fine as anybody sees with bits to spare has no such edges, and takes a tenth more bits for a tenth less processor time
-//! without both. The library changes them from one picture to the next, which it does not do with all of a preset.
+//! Predicted pictures whose blocks are cut up take fewer bits, and the filter smooths the edges that coarse quantisers
+//! leave. One that is as fine as anybody sees has no such edges, and where there are bits to spare it takes less processor
+//! time without both. The library changes them from one picture to the next, which it does not do with all of a preset.
 //!
-//! What a picture takes is known behind it: the first one of a new scene is coded as the one before was, but for keyframes that are
-//! asked for.
+//! What a picture takes is known behind it: the first one of a new scene is coded as the one before was, but for keyframes
+//! that are asked for.
 //!
 //! Pure: it is told quantisers and lengths.
 

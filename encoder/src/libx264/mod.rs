@@ -256,7 +256,6 @@ fn open_raw(
     let (threads, finest) = (text(slices::count()), text(settings.min_qp.into()));
     let (preset, means) = (settings.speed.libx264(), means.options());
     let mut options = vec![
-        (c"partitions", preset.partitions),
         (c"threads", &*threads),
         (c"sliced-threads", c"1"),
         (c"qpmin", &*finest),
@@ -270,6 +269,7 @@ fn open_raw(
         (c"transfer", c"bt709"),
         (c"colormatrix", c"bt709"),
     ];
+    options.extend(Effort::Full.options(preset));
     options.extend(means.iter().map(|(name, value)| (*name, &**value)));
     if settings.regions && preset.uniform {
         // It adds offsets of ours where its own are on, and takes a strength of 0 for off. With one that

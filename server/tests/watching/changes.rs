@@ -39,6 +39,15 @@ async fn noting(node: &Arc<Node>) -> Session {
     create_with(&wish).of(node).await.session()
 }
 
+/// A node whose game notes what it is told, that, and a session of it.
+async fn serve_noted() -> (Server, Told, Session) {
+    let app = Noting::default();
+    let told = app.told.clone();
+    let server = serve_noting(app, &common::Bent::new(), &[]).await;
+    let session = noting(server.node()).await;
+    (server, told, session)
+}
+
 fn was_told(told: &Told, event: &InputEvent) -> bool {
     told.lock().unwrap().contains(event)
 }
@@ -53,10 +62,14 @@ async fn does(told: &Told, client: &Client, event: &InputEvent) {
     .await;
 }
 
+async fn invited(node: &Arc<Node>, session: &Session) -> Viewer {
+    let (_, text) = invite(node, session, json!({"role": "co_player"})).await;
+    join(node, &text).await
+}
+
 /// A co-player who watches and can play.
 async fn co_player(node: &Arc<Node>, session: &Session) -> Client {
-    let (_, text) = invite(node, session, json!({"role": "co_player"})).await;
-    let mut client = join(node, &text).await.watch(node).await;
+    let mut client = invited(node, session).await.watch(node).await;
     client.opened(DataChannel::Input).await;
     first_unit(&mut client).await;
     client
@@ -76,11 +89,8 @@ async fn units(node: &Arc<Node>, session: &Session) -> Vec<u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_joined_sees_and_holds_on_while_the_player_changes_its_transport() {
-    let app = Noting::default();
-    let told = app.told.clone();
-    let server = serve_noting(app, &common::Bent::new(), &[]).await;
+    let (server, told, session) = serve_noted().await;
     let node = server.node();
-    let session = noting(node).await;
     let _first = play(node, &session).await;
     let watching = spectator(node, &session).await.watch_by_webtransport(0).await;
     address::begins(&watching).await;
@@ -128,11 +138,8 @@ async fn whoever_joined_sees_and_holds_on_while_the_player_changes_its_transport
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_to_connect_anew_holds_nothing_meanwhile() {
-    let app = Noting::default();
-    let told = app.told.clone();
-    let server = serve_noting(app, &common::Bent::new(), &[]).await;
+    let (server, told, session) = serve_noted().await;
     let node = server.node();
-    let session = noting(node).await;
     let _player = play(node, &session).await;
     let helping = co_player(node, &session).await;
     does(&told, &helping, &key_is(KeyCode::W, true)).await;
@@ -146,14 +153,10 @@ async fn whoever_is_to_connect_anew_holds_nothing_meanwhile() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_co_player_who_comes_anew_begins_with_empty_hands() {
-    let app = Noting::default();
-    let told = app.told.clone();
-    let server = serve_noting(app, &common::Bent::new(), &[]).await;
+    let (server, told, session) = serve_noted().await;
     let node = server.node();
-    let session = noting(node).await;
     let _player = play(node, &session).await;
-    let (_, text) = invite(node, &session, json!({"role": "co_player"})).await;
-    let helper = join(node, &text).await;
+    let helper = invited(node, &session).await;
     let mut before = helper.watch(node).await;
     before.opened(DataChannel::Input).await;
     does(&told, &before, &key_is(KeyCode::W, true)).await;
@@ -169,18 +172,14 @@ async fn a_co_player_who_comes_anew_begins_with_empty_hands() {
 /// The new page counts its input from one, and that of the old one was said by higher numbers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_co_player_who_comes_anew_while_nobody_plays_has_his_gamepad_afterwards() {
-    let app = Noting::default();
-    let told = app.told.clone();
-    let server = serve_noting(app, &common::Bent::new(), &[]).await;
+    let (server, told, session) = serve_noted().await;
     let node = server.node();
-    let session = noting(node).await;
     let mut player = play(node, &session).await;
     said(&mut player, "stats").await;
     let becomes = async |state: &str| {
         until(state, async || (shown(node, &session).await["state"] == state).then_some(())).await;
     };
-    let (_, text) = invite(node, &session, json!({"role": "co_player"})).await;
-    let helper = join(node, &text).await;
+    let helper = invited(node, &session).await;
     let mut before = helper.watch(node).await;
     before.opened(DataChannel::Input).await;
     let [pad, ..] = Pad::ALL;
@@ -251,11 +250,8 @@ async fn comes(client: &mut Client, reply: &common::Reply) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_does_not_come_about_costs_nobody_a_picture() {
-    let app = Noting::default();
-    let told = app.told.clone();
-    let server = serve_noting(app, &common::Bent::new(), &[]).await;
+    let (server, told, session) = serve_noted().await;
     let node = server.node();
-    let session = noting(node).await;
     let mut player = by_quic(node, &session).await;
     let watcher = spectator(node, &session).await;
     let watching = watcher.watch_by_webtransport(0).await;
@@ -313,11 +309,8 @@ async fn what_is_never_connected_is_given_up_and_the_session_lives_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_changes_to_webrtc_plays_on_until_it_is_connected() {
-    let app = Noting::default();
-    let told = app.told.clone();
-    let server = serve_noting(app, &common::Bent::new(), &[]).await;
+    let (server, told, session) = serve_noted().await;
     let node = server.node();
-    let session = noting(node).await;
     let mut player = by_quic(node, &session).await;
     let watching = spectator(node, &session).await.watch_by_webtransport(0).await;
     address::begins(&watching).await;
@@ -396,8 +389,7 @@ async fn who_leaves_before_the_game_is_there_leaves_no_gamepad_behind() {
         (said["type"] == "hello" && said["codec"] != "").then_some(())
     })
     .await;
-    let (_, text) = invite(node, &session, json!({"role": "co_player"})).await;
-    let helper = join(node, &text).await;
+    let helper = invited(node, &session).await;
     let mut helping = helper.watch_by_webtransport(0).await;
     let plugged = InputEvent::GamepadPlugged { pad: Pad::ALL[0], plugged: Plug::Standard };
     helping.send(DataChannel::Input, &message(plugged)).await;
