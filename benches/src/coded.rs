@@ -77,6 +77,10 @@ impl Encoder for Watched {
         self.encoder.forget(lost)
     }
 
+    fn set_integer_motion(&mut self, whole: bool) {
+        self.encoder.set_integer_motion(whole);
+    }
+
     fn resize(&mut self, size: Size) -> Result<(), EncodeError> {
         self.encoder.resize(size)
     }

@@ -143,6 +143,10 @@ impl Encoder for Uniform {
         self.0.forget(lost)
     }
 
+    fn set_integer_motion(&mut self, whole: bool) {
+        self.0.set_integer_motion(whole);
+    }
+
     fn resize(&mut self, size: Size) -> Result<(), EncodeError> {
         self.0.resize(size)
     }

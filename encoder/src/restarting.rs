@@ -36,6 +36,8 @@ struct Restarting {
     open: Arc<Open>,
     restarts: Restarts,
     settings: EncoderSettings,
+    /// Whether pictures of another size move by whole pixels.
+    integer_motion: bool,
     wake: Wake,
     capabilities: EncoderCapabilities,
     /// None once it could not be started anew.
@@ -65,6 +67,7 @@ impl Restarting {
             open: Arc::clone(open),
             restarts,
             settings: *settings,
+            integer_motion: settings.integer_motion,
             wake: wake.clone(),
             capabilities: told(encoder.as_ref(), restarts),
             encoder: Some(encoder),
@@ -157,11 +160,19 @@ impl Encoder for Restarting {
         self.encoder.as_mut().map_or(Recovery::KeyframeNeeded, |encoder| encoder.forget(lost))
     }
 
+    fn set_integer_motion(&mut self, whole: bool) {
+        self.integer_motion = whole;
+        if let Some(encoder) = &mut self.encoder {
+            encoder.set_integer_motion(whole);
+        }
+    }
+
     fn resize(&mut self, size: Size) -> Result<(), EncodeError> {
         self.encoder()?.resize(size)?;
         let EncoderSettings { largest, .. } = self.settings;
         let (width, height) = (size.width.max(largest.width), size.height.max(largest.height));
-        (self.settings.size, self.settings.largest) = (size, Size::new(width, height));
+        let (largest, integer_motion) = (Size::new(width, height), self.integer_motion);
+        self.settings = EncoderSettings { size, largest, integer_motion, ..self.settings };
         Ok(())
     }
 }
@@ -204,8 +215,9 @@ mod tests {
             if *opened > times {
                 return Err(refusal());
             }
-            let EncoderSettings { size, bitrate, .. } = *settings;
-            noted.lock().unwrap().push(format!("open {size} {}", bitrate.kbps()));
+            let EncoderSettings { size, bitrate, integer_motion, .. } = *settings;
+            let moving = if integer_motion { " by whole pixels" } else { "" };
+            noted.lock().unwrap().push(format!("open {size} {}{moving}", bitrate.kbps()));
             let mut capabilities = EncoderCapabilities {
                 depth: 3,
                 rate_change: RateChange::Seamless,
@@ -256,13 +268,14 @@ mod tests {
         assert_eq!(tell(&mut *encoder, 700), RateChange::Keyframe, "it still has to be");
         code(&mut *encoder, 1, PLAIN).unwrap();
         code(&mut *encoder, 2, ASKED).unwrap();
+        encoder.set_integer_motion(true);
         encoder.resize(Size::new(32, 96)).unwrap();
         tell(&mut *encoder, 600);
         code(&mut *encoder, 3, PLAIN).unwrap();
         let expected = ["open 64x48 900", "0 Key", "open 64x48 700", "1 Key", "2 Delta"];
         let notes = notes.lock().unwrap();
         assert_eq!(notes[..5], expected, "a request is for the encoder itself");
-        assert_eq!(notes[5..], ["open 32x96 600", "3 Key"]);
+        assert_eq!(notes[5..], ["open 32x96 600 by whole pixels", "3 Key"]);
     }
 
     #[test]

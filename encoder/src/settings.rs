@@ -41,6 +41,10 @@ pub struct EncoderSettings {
     pub slices: u8,
     /// The preset, for NVENC and libx264: others run at their fastest.
     pub speed: Speed,
+    /// Pictures move by whole pixels, as desktops do and games that draw without a graphics device: libx264 at
+    /// [`Speed::Auto`] then looks for no other motion, where it is called directly. Others are not told. The term is that of
+    /// H.265 and AV1 (integer motion vectors).
+    pub integer_motion: bool,
     /// The finest quantiser (QP of H.264, 0 to 51) for libx264: a picture that is good with less than the bit
     /// rate takes no more of it, nor of the processor. Others keep to bounds of their own.
     pub min_qp: u8,
@@ -59,7 +63,7 @@ impl EncoderSettings {
     pub const MIN_QP: u8 = 18;
 
     /// What every caller has to say. The rest: NV12 in BT.709, a size that stays, one slice, one quality,
-    /// the encoder's own preset, none finer than [`Self::MIN_QP`], a VBV of one frame, Constrained Baseline,
+    /// the encoder's own preset, motion of any kind, none finer than [`Self::MIN_QP`], a VBV of one frame, Constrained Baseline,
     /// recovery by references, as many as it has, long-term ones too.
     pub const fn new(size: Size, rate: FrameRate, bitrate: Bitrate) -> Self {
         Self {
@@ -75,6 +79,7 @@ impl EncoderSettings {
             regions: false,
             slices: 1,
             speed: Speed::Auto,
+            integer_motion: false,
             min_qp: Self::MIN_QP,
             vbv_percent: 100,
             profile: H264Profile::Baseline,
@@ -111,7 +116,8 @@ impl EncoderSettings {
 /// Presets from the fastest on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speed {
-    /// The one with which an encoder does best here: NVENC the fastest, libx264 the second.
+    /// The one with which an encoder does best here: NVENC the fastest, libx264 the second, which searches as little as the
+    /// fastest where pictures move by whole pixels ([`EncoderSettings::integer_motion`]).
     Auto,
     /// `NV_ENC_PRESET_P1_GUID`; libx264's `ultrafast`.
     P1,
@@ -153,25 +159,52 @@ pub(crate) struct LibX264Preset {
     pub(crate) name: &'static CStr,
     /// As `--partitions` takes it.
     pub(crate) partitions: &'static CStr,
-    /// It has no adaptive quantisation, and no filter.
+    /// Other options of its command line.
+    pub(crate) options: &'static [(&'static CStr, &'static CStr)],
+    /// It has no adaptive quantisation.
     pub(crate) uniform: bool,
+    /// It smooths the edges of blocks.
+    pub(crate) filters: bool,
 }
 
-impl Speed {
+impl LibX264Preset {
+    const SUPERFAST: Self = Self {
+        name: c"superfast",
+        partitions: c"p8x8,i4x4",
+        options: &[],
+        uniform: false,
+        filters: true,
+    };
+}
+
+impl EncoderSettings {
     /// libx264's preset.
     ///
     /// With two slices, at 4 Mbit/s and 60 pictures of 1280x720 a second (textures that move by parts
     /// of a pixel, with its rate made up for): `ultrafast` takes 2.6 ms of processor time a picture for a
     /// PSNR of 31.0 dB, since it searches whole pixels alone; `superfast` 3.6 ms for 35.8 dB, and with
     /// 8x8 partitions 4.1 ms for 36.6 dB; `veryfast`, which has those, 5.8 ms for 36.4 dB.
-    pub(crate) const fn libx264(self) -> LibX264Preset {
-        let (name, partitions) = match self {
-            Self::P1 => (c"ultrafast", c"none"),
-            Self::Auto | Self::P2 => (c"superfast", c"p8x8,i4x4"),
-            Self::P3 => (c"veryfast", c"p8x8,i4x4"),
-            Self::P4 => (c"faster", c"p8x8,i4x4"),
-        };
-        LibX264Preset { name, partitions, uniform: matches!(self, Self::P1) }
+    /// Where pictures move by whole pixels the search for parts finds nothing, and adaptive quantisation makes them no better.
+    pub(crate) const fn libx264(&self) -> LibX264Preset {
+        let usual = LibX264Preset::SUPERFAST;
+        match self.speed {
+            Speed::P1 => LibX264Preset {
+                name: c"ultrafast",
+                partitions: c"none",
+                uniform: true,
+                filters: false,
+                ..usual
+            },
+            Speed::Auto if self.integer_motion => LibX264Preset {
+                partitions: c"i4x4",
+                options: &[(c"subme", c"0"), (c"aq-mode", c"0")],
+                uniform: true,
+                ..usual
+            },
+            Speed::Auto | Speed::P2 => usual,
+            Speed::P3 => LibX264Preset { name: c"veryfast", ..usual },
+            Speed::P4 => LibX264Preset { name: c"faster", ..usual },
+        }
     }
 }
 

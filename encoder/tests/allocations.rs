@@ -179,6 +179,7 @@ impl Film {
             },
             depth: None,
             last_input: Some(InputSeq(number as u32)),
+            scaled: false,
             stages: StageTimes::captured(now),
             image: Box::new(image),
         }

@@ -11,7 +11,7 @@ use common::gpu::{self, Rig};
 use common::viewer::Viewer;
 use common::{Picture, decode, psnr};
 use media::UnitKind::{Delta, Key};
-use media::{EncodeOptions, FrameId, PictureKind, Recovery, Size, UnitKind};
+use media::{EncodeOptions, Frame, FrameId, PictureKind, Recovery, Size, UnitKind};
 use nearlight_encoder::{
     BlockingEncoder, Candidate, Command, EncoderSettings, Resilience, WorkerEvent, candidates,
 };
@@ -68,6 +68,32 @@ fn a_size_that_the_encoder_refuses_goes_to_the_next_one_and_others_bring_it_back
     assert_eq!(calls_of(&bench, "resize 32x32"), 1, "the other one follows in place");
     assert_eq!(bench.worker.stats().encoder, Some("from-145x49"));
     assert_eq!(bench.worker.stats().failed, 0);
+    bench.end();
+}
+
+#[test]
+fn what_was_scaled_does_not_move_by_whole_pixels() {
+    let mut bench = Bench::of(&[BETTER, OTHER]);
+    let between = Size::new(320, 192);
+    for (size, scaled) in
+        [(SIZE, false), (between, true), (SMALL, true), (SIZE, false), (between, false)]
+    {
+        let frame = bench.frame(|image| image.size = size);
+        bench.worker.submit(Frame { scaled, ..frame });
+        bench.settle();
+    }
+    let calls = bench.calls.all().into_iter();
+    let of_sizes = |call: &String| call.contains(" open ") || call.starts_with("resize");
+    assert_eq!(
+        calls.filter(of_sizes).collect::<Vec<_>>(),
+        [
+            "from-145x49 open 5000",
+            "resize 320x192 by parts of pixels",
+            "from-32x32 open 5000 by parts of pixels",
+            "from-145x49 open 5000",
+            "resize 320x192",
+        ]
+    );
     bench.end();
 }
 

@@ -274,6 +274,10 @@ pub trait Encoder {
     /// Takes frames that never arrived out of the references.
     fn forget(&mut self, lost: RangeInclusive<FrameId>) -> Recovery;
 
+    /// Whether pictures move by whole pixels once [`Encoder::resize`] has changed their size, for encoders that were told of it
+    /// when they were opened.
+    fn set_integer_motion(&mut self, _whole: bool) {}
+
     /// Changes the coded size; the next unit is a keyframe. Pictures that are in it still yield
     /// their units first.
     ///

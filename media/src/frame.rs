@@ -30,6 +30,8 @@ pub struct Frame {
     pub depth: Option<DepthImage>,
     /// The newest input that the picture shows.
     pub last_input: Option<InputSeq>,
+    /// Its pixels are not those that were drawn, of which there were more or less.
+    pub scaled: bool,
     /// Marks so far.
     pub stages: StageTimes,
     /// The pixels.

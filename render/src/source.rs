@@ -466,6 +466,7 @@ impl SceneSource {
             color: kind.color,
             depth: None,
             last_input: newest,
+            scaled: self.drawn != self.coded,
             stages,
             image,
         }))

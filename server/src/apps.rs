@@ -41,6 +41,11 @@ pub trait App: Send + Sync {
     /// read them in place; none where they cannot, and where pictures are made on the CPU.
     fn device(&self) -> Option<DeviceId>;
 
+    /// Whether its pictures move by whole pixels ([`encoder::EncoderSettings::integer_motion`]).
+    fn integer_motion(&self) -> bool {
+        false
+    }
+
     /// Whether its sources draw HDR10 when they are asked for it ([`media::PictureKind::HDR10`]).
     fn draws_hdr(&self) -> bool;
 

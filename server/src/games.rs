@@ -151,6 +151,10 @@ impl App for GameApp {
         self.convert.as_ref()?.device_id()
     }
 
+    fn integer_motion(&self) -> bool {
+        self.entry.display.integer_motion
+    }
+
     fn draws_hdr(&self) -> bool {
         false
     }

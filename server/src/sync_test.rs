@@ -155,6 +155,7 @@ impl FrameSource for Flashes {
             color: ColorDescription::BT709_LIMITED,
             depth: None,
             last_input: None,
+            scaled: false,
             stages,
             image: Box::new(image),
         }))

@@ -7,8 +7,8 @@ extern crate transport as nearlight_transport;
 mod common;
 mod player;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
@@ -312,6 +312,26 @@ fn hanging(sound: &Candidate, in_opening: bool, hung: &Arc<AtomicU32>) -> Candid
         })) as Box<dyn Encoder>)
     });
     Candidate { name: "hangs", open, ..sound.clone() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn encoders_are_told_of_apps_whose_pictures_move_by_whole_pixels() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let mut candidates = encoder::candidates();
+    candidates.retain(|each| each.name == "openh264");
+    let (open, noted) = (candidates[0].open.clone(), told.clone());
+    candidates[0].open = Arc::new(move |settings: &EncoderSettings, wake: &Wake| {
+        noted.lock().unwrap().push(settings.integer_motion);
+        open(settings, wake)
+    });
+    let prober = Arc::new(Trusting::default());
+    let probing = Probing { candidates, prober, ..Probing::in_process() };
+    let node = with_probing(config(&["sessions.max=2"]), probing).unwrap();
+    for (app, whole) in [("pattern", false), ("display", true)] {
+        let session = create_with(&json!({"app": app})).of(&node).await.session();
+        join(&node, &session).await.frame().await;
+        assert_eq!(told.lock().unwrap().pop(), Some(whole), "{app}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -371,6 +371,7 @@ fn what_was_captured_is_coded_where_it_was_converted() {
             color: ColorDescription::BT709_LIMITED,
             depth: None,
             last_input: None,
+            scaled: false,
             stages: StageTimes::captured(at),
             image,
         });

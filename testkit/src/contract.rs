@@ -198,6 +198,7 @@ impl Suite<'_> {
         let info = self.subject.source().info();
         let size = frame.image.size();
         assert_eq!(frame.id, self.id, "a frame must carry the id that was asked for");
+        assert_eq!(frame.scaled, info.drawn != info.size, "a frame must say whether it was scaled");
         assert_eq!(size, info.size, "a new size must be announced before a frame has it");
         assert!(size.width > 0 && size.height > 0, "a picture must not be empty: {size}");
         let even = size.width.is_multiple_of(2) && size.height.is_multiple_of(2);
@@ -485,6 +486,8 @@ mod tests {
         let nothing: fn(&mut FrameRequest<'_>) = |_| ();
         let wrong_id = verdict(nothing, |event| on_frame(event, |f| f.id = FrameId(1)));
         assert!(wrong_id.contains("the id that was asked for"), "{wrong_id}");
+        let scaled = verdict(nothing, |event| on_frame(event, |frame| frame.scaled = true));
+        assert!(scaled.contains("whether it was scaled"), "{scaled}");
         let always = verdict(|request| request.refresh = true, |_| ());
         assert!(always.contains("must be reported as unchanged"), "{always}");
         let never = verdict(|request| request.refresh = false, |_| ());

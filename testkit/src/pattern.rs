@@ -98,6 +98,7 @@ impl FrameSource for PulledPattern {
             color: ColorDescription::BT709_LIMITED,
             depth: None,
             last_input: None,
+            scaled: false,
             stages,
             image: Box::new(image),
         }))

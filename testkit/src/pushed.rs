@@ -274,6 +274,7 @@ impl PushedShared {
             color: ColorDescription::SRGB,
             depth: None,
             last_input: None,
+            scaled: false,
             stages,
             image: Box::new(image),
         }))

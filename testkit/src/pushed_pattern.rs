@@ -238,6 +238,7 @@ impl PushedPattern {
             color: ColorDescription::BT709_LIMITED,
             depth: None,
             last_input: picture.input,
+            scaled: false,
             stages: picture.stages,
             image: Box::new(picture.image),
         })

@@ -110,6 +110,7 @@ impl FrameSource for StereoPattern {
             color: ColorDescription::BT709_LIMITED,
             depth: self.depth.clone(),
             last_input: None,
+            scaled: false,
             stages,
             image: Box::new(image),
         }))

@@ -55,6 +55,8 @@ pub(crate) enum Child {
     Node,
     /// The same with x264's quickest preset.
     QuickNode,
+    /// The same with the preset of apps that do not say how they move.
+    SearchingNode,
     /// Opens encoders one by one and says what it takes.
     Codec,
 }

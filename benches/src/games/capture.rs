@@ -184,6 +184,11 @@ fn from_damage(sent: &[Sent]) -> Vec<f64> {
     sent.iter().filter_map(between).collect()
 }
 
+/// The settings of the painter's encoder.
+pub(crate) fn settings(kbps: u32) -> EncoderSettings {
+    EncoderSettings { integer_motion: true, ..codec::settings(SIZE, kbps, FPS) }
+}
+
 /// The same pictures coded by the same encoder at the same pace, without anything around it; yields the processor time
 /// of each in milliseconds.
 fn alone(
@@ -192,7 +197,7 @@ fn alone(
     kept: Vec<Vec<u8>>,
     findings: &mut Findings,
 ) -> Result<f64> {
-    let settings = codec::settings(SIZE, args.kbps, FPS);
+    let settings = settings(args.kbps);
     let candidates = encoder::candidates();
     let x264 = candidates.into_iter().find(|candidate| candidate.name == "x264");
     let x264 = x264.context("there is no x264")?;

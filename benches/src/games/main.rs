@@ -80,6 +80,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use serde_json::json;
+use server::config::PresetName;
 use tokio::runtime::Runtime;
 
 use args::{Args, Child, Section};
@@ -129,15 +130,18 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<Ended> {
     match args.child {
         Some(Child::Node) => {
-            return serve_until_stdin_ends(Purpose::Alone).map(|()| Ended::FINE);
+            return serve_until_stdin_ends(PresetName::Auto).map(|()| Ended::FINE);
         }
         Some(Child::QuickNode) => {
-            return serve_until_stdin_ends(Purpose::Quick).map(|()| Ended::FINE);
+            return serve_until_stdin_ends(PresetName::P1).map(|()| Ended::FINE);
+        }
+        Some(Child::SearchingNode) => {
+            return serve_until_stdin_ends(PresetName::P2).map(|()| Ended::FINE);
         }
         Some(Child::Codec) => {
             let x264 = encoder::candidates().into_iter().find(|each| each.name == "x264");
-            let settings = codec::settings(capture::SIZE, args.kbps, capture::FPS);
-            codec::hold(&x264.context("there is no x264")?, settings, args.extra)?;
+            let x264 = x264.context("there is no x264")?;
+            codec::hold(&x264, capture::settings(args.kbps), args.extra)?;
             return Ok(Ended::FINE);
         }
         None => {}

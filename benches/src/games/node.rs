@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum as _;
 use media::Clock;
 use server::apps::App;
 use server::config::{Config, PresetName};
@@ -18,8 +19,8 @@ use server::serve::Server;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-use super::system;
 use super::watch::{Log, Watched};
+use super::{args, system};
 
 /// Catalogue ids: our own painter, the game as it is shipped, the same started ahead, the same on a level without monsters,
 /// a terminal.
@@ -39,6 +40,8 @@ licence = "The project's own."
 command = "env"
 arguments = ["{entry}/painter"]
 stop_grace_ms = 100
+[display]
+integer_motion = true
 [limits]
 cpus = 1.0
 memory_mib = 128
@@ -53,10 +56,8 @@ pub(crate) enum Purpose {
     Watched,
     /// The same, and one game is started ahead of its players.
     Ahead,
-    /// Nothing but what it takes; everybody is let in.
-    Alone,
-    /// The same with x264's quickest preset.
-    Quick,
+    /// Nothing but what it takes, with this preset; everybody is let in.
+    Alone(PresetName),
 }
 
 /// A node on loopback. Dropping it ends what it hosts.
@@ -93,10 +94,8 @@ impl Hosting {
         // What it measured before is no part of what is measured now.
         let state = TempDir::with_prefix("nearlight-state-")?;
         config.server.state_dir = state.path().into();
-        if purpose == Purpose::Quick {
-            config.video.preset = PresetName::P1;
-        }
-        if !watched {
+        if let Purpose::Alone(preset) = purpose {
+            config.video.preset = preset;
             // Admission is not what is measured there.
             config.games.max_cpus = 64.0;
         }
@@ -195,8 +194,8 @@ fn open_to_all(path: &Path) -> Result<()> {
 }
 
 /// What the child does: serves, says where, and stops when its input ends.
-pub(crate) fn serve_until_stdin_ends(purpose: Purpose) -> Result<()> {
-    let hosting = Hosting::start(purpose, false)?;
+pub(crate) fn serve_until_stdin_ends(preset: PresetName) -> Result<()> {
+    let hosting = Hosting::start(Purpose::Alone(preset), false)?;
     let mut out = std::io::stdout();
     writeln!(out, "{}", hosting.url()?)?;
     out.flush()?;
@@ -212,20 +211,17 @@ pub(crate) struct ChildNode {
 }
 
 impl ChildNode {
-    /// Starts it and waits until it serves.
+    /// Starts it, with the preset that sessions have, and waits until it serves.
     pub(crate) fn start() -> Result<Self> {
-        Self::start_as("node")
+        Self::start_as(args::Child::Node)
     }
 
-    /// The same with x264's quickest preset.
-    pub(crate) fn start_quick() -> Result<Self> {
-        Self::start_as("quick-node")
-    }
-
-    fn start_as(kind: &str) -> Result<Self> {
+    /// The same with the preset that `kind` says.
+    pub(crate) fn start_as(kind: args::Child) -> Result<Self> {
+        let kind = kind.to_possible_value().context("it is no node")?;
         let program: PathBuf = std::env::current_exe()?;
         let mut child = Command::new(program)
-            .args(["--child", kind])
+            .args(["--child", kind.get_name()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -2,8 +2,12 @@
 //! WebRTC, and the same level of a game, and how many players of that game the machine has for Selkies.
 //!
 //! Both are processes of their own, measured whole; the X server and the painter are others. Selkies has as many kilobits at the
-//! most, codes with x264, too, but by its quickest preset, with which this node is measured beside its own, and sends by WebRTC, to a player with Selkies' own stack (`benches/selkies/player.py`). It has no
-//! sound then, no sandbox, and one process a player. `scripts/bench-selkies` installs it.
+//! most, codes with x264, too, by its quickest preset, and sends by WebRTC, to a player with Selkies' own stack
+//! (`benches/selkies/player.py`). It has no sound then, no sandbox, and one process a player. `scripts/bench-selkies`
+//! installs it.
+//!
+//! This node does as it does by itself for what is known to move by whole pixels, as both do. Beside that it is measured with
+//! Selkies' preset, and with the one that it has for all else.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -18,7 +22,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use media::{Bitrate, InputEvent, KeyCode};
 use tempfile::TempDir;
 
-use super::args::Args;
+use super::args::{Args, Child as Kind};
 use super::capture::{FPS, SIZE};
 use super::figures::{Findings, rank};
 use super::node::{ChildNode, DOOM, LEVEL, PAINTER};
@@ -51,12 +55,8 @@ pub(crate) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
     };
     theirs.put(findings, "selkies");
     findings.put("selkies.cpu_of", "×", ours.cpu / theirs.cpu);
-    let quick = self::ours(bench, &ChildNode::start_quick()?, PAINTER, None)?;
-    quick.put(findings, "selkies.quick");
-    findings.put("selkies.quick.cpu_of", "×", quick.cpu / theirs.cpu);
-    // What nothing around the encoder can change.
-    findings.put("selkies.quick.coding_of", "×", quick.coding / theirs.cpu);
     findings.put("selkies.memory_of", "×", ours.memory / theirs.memory);
+    others(bench, PAINTER, None, &theirs, "selkies", findings)?;
     level(bench, &installed, findings)?;
     players(&installed, &bench.args, findings)
 }
@@ -126,9 +126,24 @@ fn level(bench: &Bench, installed: &Installed, findings: &mut Findings) -> Resul
     };
     theirs.put(findings, "selkies.game");
     findings.put("selkies.game.cpu_of", "×", ours.cpu / theirs.cpu);
-    let quick = self::ours(bench, &ChildNode::start_quick()?, LEVEL, Some(turn))?;
-    quick.put(findings, "selkies.game.quick");
-    findings.put("selkies.game.quick.cpu_of", "×", quick.cpu / theirs.cpu);
+    others(bench, LEVEL, Some(&turn), &theirs, "selkies.game", findings)
+}
+
+/// The same app with other presets, beside what Selkies took.
+fn others(
+    bench: &Bench,
+    app: &str,
+    act: Option<&InputEvent>,
+    theirs: &Cost,
+    name: &str,
+    findings: &mut Findings,
+) -> Result<()> {
+    for (kind, preset) in [(Kind::QuickNode, "quick"), (Kind::SearchingNode, "searching")] {
+        let name = format!("{name}.{preset}");
+        let cost = ours(bench, &ChildNode::start_as(kind)?, app, act.cloned())?;
+        cost.put(findings, &name);
+        findings.put(format!("{name}.cpu_of"), "×", cost.cpu / theirs.cpu);
+    }
     Ok(())
 }
 

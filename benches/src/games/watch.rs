@@ -116,6 +116,10 @@ impl App for Watched {
         self.game.device()
     }
 
+    fn integer_motion(&self) -> bool {
+        self.game.integer_motion()
+    }
+
     fn draws_hdr(&self) -> bool {
         self.game.draws_hdr()
     }

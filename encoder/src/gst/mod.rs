@@ -356,7 +356,8 @@ fn apply(
     setting: &Setting,
     settings: &EncoderSettings,
 ) -> Result<(), String> {
-    let preset = settings.speed.libx264();
+    // An element keeps its preset where pictures are scaled, which then move by parts of a pixel.
+    let preset = EncoderSettings { integer_motion: false, ..*settings }.libx264();
     let means = Means::of_one_picture(settings)?;
     let (Setting::Needed(alternatives) | Setting::Wished(alternatives)) = setting;
     let mut failures = Vec::new();

@@ -51,10 +51,10 @@ impl Effort {
         preset: LibX264Preset,
     ) -> [(&'static CStr, &'static CStr); 2] {
         match self {
-            Self::Full if preset.uniform => {
-                [(c"partitions", preset.partitions), (c"deblock", c"false")]
+            Self::Full if preset.filters => {
+                [(c"partitions", preset.partitions), (c"deblock", c"0:0")]
             }
-            Self::Full => [(c"partitions", preset.partitions), (c"deblock", c"0:0")],
+            Self::Full => [(c"partitions", preset.partitions), (c"deblock", c"false")],
             Self::Less => [(c"partitions", c"none"), (c"deblock", c"false")],
         }
     }

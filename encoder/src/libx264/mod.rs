@@ -63,8 +63,10 @@ pub fn candidate() -> Candidate {
 pub struct LibX264Encoder {
     capabilities: EncoderCapabilities,
     raw: RawEncoder,
-    /// What it was opened with, but for the size, which is that of now.
+    /// What it was opened with, but for the size and what is said of motion, which are those of now.
     settings: EncoderSettings,
+    /// Whether pictures of another size move by whole pixels.
+    integer_motion: bool,
     /// The rate at the frame rate that the library was told.
     bitrate: Bitrate,
     /// For the next picture.
@@ -109,6 +111,7 @@ impl LibX264Encoder {
             capabilities,
             raw,
             settings: *settings,
+            integer_motion: settings.integer_motion,
             bitrate: settings.bitrate,
             effort: Effort::Full,
             told: (budget, Effort::Full),
@@ -128,7 +131,7 @@ impl LibX264Encoder {
         let next = (budget(self.bitrate, &self.settings, self.fill), self.effort);
         if next != self.told {
             let (budget, effort) = next;
-            let options = effort.options(self.settings.speed.libx264());
+            let options = effort.options(self.settings.libx264());
             self.raw.reconfigure(budget, &options).map_err(EncodeError::Fatal)?;
             self.told = next;
         }
@@ -217,12 +220,17 @@ impl Encoder for LibX264Encoder {
         }
     }
 
+    fn set_integer_motion(&mut self, whole: bool) {
+        self.integer_motion = whole;
+    }
+
     fn resize(&mut self, size: Size) -> Result<(), EncodeError> {
-        if size == self.settings.size {
+        let integer_motion = self.integer_motion;
+        let settings = EncoderSettings { size, integer_motion, ..self.settings };
+        if settings == self.settings {
             return Ok(());
         }
         check_taken(&self.capabilities, size).map_err(EncodeError::Refused)?;
-        let settings = EncoderSettings { size, ..self.settings };
         let means = means(&settings).map_err(EncodeError::Refused)?;
         // A new one starts with exactly one keyframe and holds no picture of the old size.
         let (budget, _) = self.told;
@@ -254,7 +262,7 @@ fn open_raw(
     let library = sys::system().map_err(|error| error.to_string())?;
     let text = |number: u16| CString::new(number.to_string()).unwrap_or_default();
     let (threads, finest) = (text(slices::count()), text(settings.min_qp.into()));
-    let (preset, means) = (settings.speed.libx264(), means.options());
+    let (preset, means) = (settings.libx264(), means.options());
     let mut options = vec![
         (c"threads", &*threads),
         (c"sliced-threads", c"1"),
@@ -269,6 +277,7 @@ fn open_raw(
         (c"transfer", c"bt709"),
         (c"colormatrix", c"bt709"),
     ];
+    options.extend_from_slice(preset.options);
     options.extend(Effort::Full.options(preset));
     options.extend(means.iter().map(|(name, value)| (*name, &**value)));
     if settings.regions && preset.uniform {
@@ -284,7 +293,7 @@ fn open_raw(
 
 /// Whether nobody asks for parts of pictures that are coarser than the rest, and the preset has something to leave.
 fn may_do_less(settings: &EncoderSettings) -> bool {
-    !settings.regions && !settings.speed.libx264().uniform
+    !settings.regions && settings.libx264().filters
 }
 
 fn map(size: Size) -> BlockMap<f32> {

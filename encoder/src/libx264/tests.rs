@@ -201,6 +201,7 @@ fn pictures_as_fine_as_anybody_sees_are_not_filtered() {
     for (settings, less) in [
         (usual, true),
         (EncoderSettings { speed: Speed::P4, ..usual }, true),
+        (EncoderSettings { integer_motion: true, ..usual }, true),
         (EncoderSettings { regions: true, ..usual }, false),
         (EncoderSettings { min_qp: 20, ..usual }, true),
         (EncoderSettings { min_qp: 24, ..usual }, false),

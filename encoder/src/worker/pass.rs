@@ -97,7 +97,7 @@ impl Runner {
             self.miss(&frame);
             return Ok(());
         };
-        let fitted = self.fit(frame.image.size()).and_then(|goes_over| {
+        let fitted = self.fit(frame.image.size(), frame.scaled).and_then(|goes_over| {
             keyframe |= goes_over;
             frame.damage.merge(&std::mem::replace(&mut self.missed, Damage::none()));
             self.submit(&mut frame, keyframe)

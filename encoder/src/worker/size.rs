@@ -81,9 +81,11 @@ impl Listed {
 }
 
 impl Runner {
-    /// Makes the coded size that of the picture; tells whether another encoder took over for that.
-    pub(super) fn fit(&mut self, size: Size) -> Result<bool, FrameFailure> {
-        if size == self.settings.size {
+    /// Makes the coded size that of the picture; tells whether another encoder took over for that. What was scaled for that
+    /// size does not move by whole pixels any more.
+    pub(super) fn fit(&mut self, size: Size, scaled: bool) -> Result<bool, FrameFailure> {
+        let integer_motion = self.config.settings.integer_motion && !scaled;
+        if size == self.settings.size && (integer_motion || !self.settings.integer_motion) {
             self.end_size_refusal();
             return Ok(false);
         }
@@ -99,7 +101,7 @@ impl Runner {
         // One that takes over has to have room for what it may be changed to.
         let Size { width, height } = self.config.settings.largest;
         let largest = Size::new(width.max(size.width), height.max(size.height));
-        let settings = EncoderSettings { size, largest, ..self.settings };
+        let settings = EncoderSettings { size, largest, integer_motion, ..self.settings };
         let mut refusals = Vec::new();
         for (rank, listed) in self.listed.iter().enumerate() {
             if let Some(lasting) = listed.refuses.as_ref().filter(|refusal| !refusal.may_pass) {
@@ -107,14 +109,17 @@ impl Runner {
                 continue;
             }
             let encoder = match &mut self.encoder {
-                Some(in_use) if rank == self.in_use => match in_use.resize(size) {
-                    Ok(()) => None,
-                    Err(EncodeError::Refused(reason)) => {
-                        refusals.push(Refusal::of_size(reason));
-                        continue;
+                Some(in_use) if rank == self.in_use => {
+                    in_use.set_integer_motion(integer_motion);
+                    match in_use.resize(size) {
+                        Ok(()) => None,
+                        Err(EncodeError::Refused(reason)) => {
+                            refusals.push(Refusal::of_size(reason));
+                            continue;
+                        }
+                        Err(error) => return Err(error.into()),
                     }
-                    Err(error) => return Err(error.into()),
-                },
+                }
                 _ => match listed.open(&settings, &self.wake) {
                     Ok(encoder) => Some(encoder),
                     Err(refusal) => {

@@ -103,6 +103,7 @@ pub struct EncoderDouble {
     pub behaviour: Behaviour,
     pub fresh: bool,
     pub forgotten: bool,
+    pub integer_motion: bool,
     pub calls: Arc<Log<String>>,
 }
 
@@ -169,12 +170,20 @@ impl Encoder for EncoderDouble {
         }
         Recovery::KeyframeNeeded
     }
+    fn set_integer_motion(&mut self, whole: bool) {
+        self.integer_motion = whole;
+    }
     fn resize(&mut self, size: Size) -> Result<(), EncodeError> {
         check_size(&self.capabilities, size, &self.calls).map_err(EncodeError::Refused)?;
-        self.calls.push(format!("resize {size}"));
+        self.calls.push(format!("resize {size}{}", moving(self.integer_motion)));
         self.fresh = true;
         Ok(())
     }
+}
+
+/// What it was told of motion, where that is not what benches are opened with.
+const fn moving(whole: bool) -> &'static str {
+    if whole { "" } else { " by parts of pixels" }
 }
 
 /// Whether the double takes pictures of this size.
@@ -222,12 +231,14 @@ pub fn double(name: &'static str, behaviour: Behaviour, calls: &Arc<Log<String>>
                 ..plain
             };
             check_size(&capabilities, settings.size, &calls).map_err(OpenError::Refused)?;
-            calls.push(format!("{name} open {}", settings.bitrate.kbps()));
+            let moving = moving(settings.integer_motion);
+            calls.push(format!("{name} open {}{moving}", settings.bitrate.kbps()));
             Ok(Box::new(EncoderDouble {
                 capabilities,
                 behaviour,
                 fresh: true,
                 forgotten: false,
+                integer_motion: settings.integer_motion,
                 calls: Arc::clone(&calls),
             }))
         }),
@@ -325,7 +336,10 @@ impl Bench {
         let config = WorkerConfig {
             label: "test".into(),
             track: TrackId(3),
-            settings: EncoderSettings::new(SIZE, FrameRate::fps(60), Bitrate::from_mbps(5)),
+            settings: EncoderSettings {
+                integer_motion: true,
+                ..EncoderSettings::new(SIZE, FrameRate::fps(60), Bitrate::from_mbps(5))
+            },
             encoders,
             keyframe_interval: INTERVAL,
             barcode,
@@ -370,6 +384,7 @@ impl Bench {
             },
             depth: None,
             last_input: Some(InputSeq(id.0 as u32 + 100)),
+            scaled: false,
             stages: StageTimes::captured(now),
             image: Box::new(image),
         }

@@ -247,6 +247,7 @@ fn display(problems: &mut Problems, display: &file::Display) -> DisplayMode {
         max_size: Size::new(display.max_width, display.max_height),
         resize: display.resize,
         rate: FrameRate::fps(display.fps),
+        integer_motion: display.integer_motion,
         pointer: display.pointer,
     }
 }

@@ -87,6 +87,7 @@ pub(super) struct Display {
     pub(super) max_height: u32,
     pub(super) resize: bool,
     pub(super) fps: u32,
+    pub(super) integer_motion: bool,
     pub(super) pointer: PointerMode,
 }
 
@@ -99,6 +100,7 @@ impl Default for Display {
             max_height: 1080,
             resize: true,
             fps: 60,
+            integer_motion: false,
             pointer: PointerMode::Absolute,
         }
     }

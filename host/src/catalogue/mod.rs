@@ -232,6 +232,8 @@ pub struct DisplayMode {
     pub resize: bool,
     /// Nominal frame rate.
     pub rate: FrameRate,
+    /// Whether what it shows moves by whole pixels: encoders need not look for other motion.
+    pub integer_motion: bool,
     /// What the page should do with the pointer.
     pub pointer: PointerMode,
 }

@@ -339,6 +339,7 @@ impl XSource {
             depth: None,
             // Input goes to a program that does not say what it made of it.
             last_input: None,
+            scaled: self.pictures.size() != self.view.size,
             stages,
             image,
         })))

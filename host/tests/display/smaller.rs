@@ -28,6 +28,7 @@ fn smaller_pictures_show_all_of_the_display_and_say_where_it_changed() {
     assert_eq!(source.info().drawn, WHOLE);
     let first = frame(&mut source);
     assert_eq!((first.image.size(), first.views[0].region), (HALF, rect(0, 0, 160, 120)));
+    assert!(first.scaled);
     assert_eq!(first.damage, Damage::Rects(std::iter::once(rect(0, 0, 160, 120)).collect()));
     let corners = |frame: &Frame, size: Size| {
         for (x, y, colour) in quarters {
@@ -65,7 +66,7 @@ fn smaller_pictures_show_all_of_the_display_and_say_where_it_changed() {
     for size in [Size::new(240, 180), WHOLE] {
         assert_eq!(source.resize(size), size);
         let picture = frame(&mut source);
-        assert_eq!(picture.image.size(), size);
+        assert_eq!((picture.image.size(), picture.scaled), (size, size != WHOLE));
         corners(&picture, size);
     }
     // The same again is no change.

@@ -121,6 +121,7 @@ impl MediaSide {
         // Room is made for the granted size: a source that becomes smaller is followed in place.
         let settings = EncoderSettings {
             device: plan.opening.app.device(),
+            integer_motion: plan.opening.app.integer_motion(),
             ..plan.settings.with_kind(plan.kind)
         };
         let config = WorkerConfig {

@@ -336,7 +336,8 @@ fn games_are_shown_no_larger_than_the_node_shows_anything() {
     let folder = folders.path().join("game");
     fs::create_dir(&folder).unwrap();
     let text = "title = \"A game\"\nsummary = \"-\"\ngenre = \"puzzle\"\nlicence = \"-\"\n\
-                command = \"true\"\n[display]\nmax_width = 2560\nmax_height = 720\n";
+                command = \"true\"\n[display]\nmax_width = 2560\nmax_height = 720\n\
+                integer_motion = true\n";
     fs::write(folder.join("game.toml"), text).unwrap();
     let mut config = Config::default();
     config.games.folders = vec![folders.path().to_owned()];
@@ -346,6 +347,7 @@ fn games_are_shown_no_larger_than_the_node_shows_anything() {
     let apps = apps(&config);
     let largest = apps[0].info().screen.map(|screen| screen.largest);
     assert_eq!(largest, Some(Size::new(1_000, 720)));
+    assert!(apps[0].integer_motion(), "as its entry says");
 }
 
 #[test]

@@ -406,6 +406,9 @@ impl App for DisplayApp {
     fn device(&self) -> Option<DeviceId> {
         None
     }
+    fn integer_motion(&self) -> bool {
+        true
+    }
     fn has_sound(&self) -> bool {
         false
     }

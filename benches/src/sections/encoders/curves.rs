@@ -1,4 +1,4 @@
-//! What pictures each encoder in software makes of a bit rate, with the preset that sessions have.
+//! What pictures each encoder in software makes of a bit rate, with the preset that sessions have by themselves.
 
 use anyhow::{Context as _, Result};
 use encoder::{Candidate, Speed};

@@ -224,6 +224,7 @@ impl Slot {
             color: ColorDescription::BT709_LIMITED,
             depth: None,
             last_input: None,
+            scaled: false,
             stages: StageTimes::captured(now),
             image: Box::new(Image { memory: self.shared.clone(), maps: self.maps.clone() }),
         }
