@@ -206,6 +206,51 @@ async fn a_co_player_who_comes_anew_while_nobody_plays_has_his_gamepad_afterward
     server.shut_down().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_co_player_whose_path_falls_silent_holds_nothing() {
+    let (server, told, session) = serve_noted().await;
+    let node = server.node();
+    let _player = play(node, &session).await;
+    let helper = invited(node, &session).await;
+    // His client's tasks live in a runtime of their own, which dies without a goodbye.
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (there, held) = (node.clone(), told.clone());
+    let begins = tokio::task::spawn_blocking(move || {
+        let client = runtime.block_on(async {
+            let mut client = helper.watch(&there).await;
+            client.opened(DataChannel::Input).await;
+            does(&held, &client, &key_is(KeyCode::W, true)).await;
+            client
+        });
+        (runtime, client)
+    });
+    let (runtime, client) = begins.await.unwrap();
+    told.lock().unwrap().clear();
+    runtime.shutdown_background();
+    is_told(&told, &InputEvent::ReleaseAll).await;
+    assert_eq!(viewers(node, &session).await[0]["state"], "live", "he may come back by it");
+    drop(client);
+    server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_player_held_whose_page_is_hidden_is_let_go_of_while_others_watch() {
+    let (server, told, session) = serve_noted().await;
+    let node = server.node();
+    let mut player = play(node, &session).await;
+    player.opened(DataChannel::Input).await;
+    let mut watching = spectator(node, &session).await.watch(node).await;
+    first_unit(&mut watching).await;
+    does(&told, &player, &key_is(KeyCode::W, true)).await;
+    told.lock().unwrap().clear();
+    let hidden = json!({"type": "visibility", "visible": false}).to_string();
+    player.send(DataChannel::Control, hidden.as_bytes()).await;
+    is_told(&told, &InputEvent::ReleaseAll).await;
+    assert_eq!(shown(node, &session).await["state"], "live");
+    server.shut_down().await;
+}
+
 /// Whether player and viewer are there.
 async fn both_live(node: &Arc<Node>, session: &Session) -> Option<()> {
     let sees = viewers(node, session).await[0]["state"] == "live";

@@ -251,6 +251,10 @@ impl Driver {
                 }
                 self.send_past_hidden();
                 self.tell(Event::Visibility(visible));
+                if !visible && self.machine.phase() == Phase::Live {
+                    // Others watch, so that the session goes on.
+                    self.player_lets_go();
+                }
             }
             Ok(Said::Acknowledged { chain, sequence, signature }) => {
                 let Some(metered) = &mut self.metered else { return };

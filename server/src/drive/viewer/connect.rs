@@ -154,11 +154,9 @@ impl Viewer {
     /// Serves this connection from now on.
     async fn take_over(&mut self, Pending { connection, media: told }: Pending<Coded>) {
         self.stand_up();
-        if self.told.is_some() && self.role.plays() {
+        if self.told.is_some() {
             // What the client before held nobody holds any more, and this one may count from one.
-            let release =
-                SequencedInput { seq: InputSeq::default(), event: InputEvent::ReleaseAll };
-            self.audience.does(self.who, release, DataChannel::Input).await;
+            self.lets_go().await;
         }
         self.audience.sound().renew(self.who);
         let now = self.node.clock.now();
@@ -171,6 +169,15 @@ impl Viewer {
         // Nobody may connect and say nothing for ever; the transport's own limits are shorter.
         self.deadline = Some(now + self.node.config.sessions.connect.get());
         self.show_status();
+    }
+
+    /// A co-player holds nothing any more.
+    pub(super) async fn lets_go(&mut self) {
+        if self.role.plays() {
+            let release =
+                SequencedInput { seq: InputSeq::default(), event: InputEvent::ReleaseAll };
+            self.audience.does(self.who, release, DataChannel::Input).await;
+        }
     }
 
     /// Units and sound come from now on.

@@ -43,7 +43,7 @@ impl Viewer {
                 self.follow_rates(now);
             }
             TransportEvent::Data(channel, message) => match channel {
-                DataChannel::Control => self.control_message(now, &message),
+                DataChannel::Control => self.control_message(now, &message).await,
                 DataChannel::Input | DataChannel::Motion => {
                     self.input_message(now, channel, &message).await;
                 }
@@ -75,7 +75,8 @@ impl Viewer {
             }
             // The microphone is the player's.
             TransportEvent::Voice(_) => _ = self.node.metrics.voice_refused.inc(),
-            // A path that is silent closes its gate.
+            // A path that is silent closes its gate; nobody knows what is held behind it.
+            TransportEvent::Interrupted => self.lets_go().await,
             _ => {}
         }
     }
@@ -107,7 +108,7 @@ impl Viewer {
         }
     }
 
-    fn control_message(&mut self, now: MediaTime, message: &[u8]) {
+    async fn control_message(&mut self, now: MediaTime, message: &[u8]) {
         match self.client.said(now, message) {
             // What it has decoded is of no use to the encoder.
             Ok(Said::Nothing | Said::Decoded(_)) => {}
@@ -115,7 +116,12 @@ impl Viewer {
             Ok(Said::Transport) => self.show_status(),
             Ok(Said::Visible(visible)) if visible != self.visible => {
                 self.visible = visible;
-                if visible { self.sit_down() } else { self.stand_up() }
+                if visible {
+                    self.sit_down();
+                } else {
+                    self.stand_up();
+                    self.lets_go().await;
+                }
             }
             Ok(Said::Channels(channels)) => self.audience.sound().plays(self.who, channels),
             // Screen and stream are the player's; of the pointer it is told anyway.
