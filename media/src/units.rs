@@ -119,6 +119,11 @@ impl FrameRate {
     pub fn as_f64(self) -> f64 {
         f64::from(self.numerator) / f64::from(self.denominator)
     }
+    /// The same, or so many frames per second where those are fewer.
+    #[must_use]
+    pub fn at_most(self, fps: u32) -> Self {
+        if self.as_f64() > f64::from(fps) { Self::fps(fps) } else { self }
+    }
 }
 
 /// Width and height in pixels.
@@ -138,6 +143,11 @@ impl Size {
     /// Pixels in all.
     pub const fn pixels(self) -> u64 {
         self.width as u64 * self.height as u64
+    }
+    /// The same with no edge longer than that of `most`.
+    #[must_use]
+    pub fn within(self, most: Self) -> Self {
+        Self::new(self.width.min(most.width), self.height.min(most.height))
     }
 }
 

@@ -37,6 +37,12 @@ pub trait App: Send + Sync {
         start: &Start,
     ) -> Result<Running, OpenError>;
 
+    /// The pictures that it has where nobody asks for others, as far as the node shows such; none where that is for the
+    /// node to say (`video.width`, `height` and `fps`).
+    fn usual(&self) -> Option<VideoMode> {
+        None
+    }
+
     /// The graphics device that draws its pictures, or converts them, where encoders of that device can
     /// read them in place; none where they cannot, and where pictures are made on the CPU.
     fn device(&self) -> Option<DeviceId>;
@@ -110,8 +116,8 @@ pub trait Ahead: Send + Sync {
         None
     }
 
-    /// Starts one and halts it, for pictures like these where a player was seen to want them. Takes as long as that
-    /// takes, and looks at `cancel` meanwhile.
+    /// Starts one and halts it, for pictures like these where a player was seen to want them, else for its usual ones.
+    /// Takes as long as that takes, and looks at `cancel` meanwhile.
     ///
     /// # Errors
     /// Why there is none, for people.

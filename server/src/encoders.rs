@@ -20,7 +20,7 @@ use encoder::{
     Cache, Candidate, ChildProber, Choice, Demand, Encoders, InProcess, Preference, Prober,
     SelectError,
 };
-use media::{BitDepth, Codec, CodecSet, FrameRate, PictureKind, Size};
+use media::{BitDepth, Codec, CodecSet, PictureKind};
 use prometheus_client::metrics::gauge::Gauge;
 
 use crate::apps::VideoMode;
@@ -92,12 +92,13 @@ pub(crate) fn preference(config: &Config) -> Preference {
     }
 }
 
-/// What a session needs that asks for nothing else; its client may decode anything.
+/// What a session needs of what has no pictures of its own, where nobody asks for others; its client may decode anything.
 pub(crate) fn usual(config: &Config) -> Demand {
     let video = &config.video;
+    let VideoMode { size, rate, .. } = video.usual();
     Demand {
-        size: Size::new(video.width, video.height),
-        rate: FrameRate::fps(video.fps),
+        size,
+        rate,
         format: PictureKind::NV12.format,
         waves: video.resilience == ResilienceName::IntraRefresh,
         decodes: CodecSet::of(&Codec::ALL),

@@ -147,6 +147,10 @@ impl App for GameApp {
         })
     }
 
+    fn usual(&self) -> Option<VideoMode> {
+        Some(self.video())
+    }
+
     fn device(&self) -> Option<DeviceId> {
         self.convert.as_ref()?.device_id()
     }
@@ -220,6 +224,12 @@ impl App for GameApp {
 }
 
 impl GameApp {
+    /// The pictures that its entry says.
+    fn video(&self) -> VideoMode {
+        let display = self.entry.display;
+        VideoMode { size: display.size, rate: display.rate, dpi: VideoMode::DPI }
+    }
+
     /// What converts the pictures of one session, where the processor does not. A device that was lost is opened anew.
     fn converter(&self) -> Option<Box<dyn Convert>> {
         let opened = self.convert.as_ref()?.open();

@@ -16,9 +16,9 @@ use common::{create_with, until};
 use encoder::choice::{Accepts, Cost};
 use encoder::{Candidate, Outcome, Prober, Verdict};
 use media::{
-    ByteSize, Clock, Codec, DataChannel, DeviceId, EncoderCapabilities, FrameRequest, FrameSource,
-    GraphicsMemory, InputSink, MediaTime, SequencedInput, Size, SourceError, SourceEvent,
-    SourceInfo,
+    ByteSize, Clock, Codec, DataChannel, DeviceId, EncoderCapabilities, FrameRate, FrameRequest,
+    FrameSource, GraphicsMemory, InputSink, MediaTime, SequencedInput, Size, SourceError,
+    SourceEvent, SourceInfo,
 };
 use nearlight::apps::{
     Ahead, App, AppInfo, Needs, OpenError, Prepared, Running, ScreenInfo, Start, VideoMode,
@@ -44,6 +44,8 @@ struct Game {
     grows: Option<(Size, Size)>,
     /// It needs so many MiB of a graphics device of 8 GiB, which has so many free.
     draws: Option<(u64, Arc<AtomicU64>)>,
+    /// What it says of its pictures.
+    usual: Option<VideoMode>,
 }
 
 impl App for Game {
@@ -70,6 +72,9 @@ impl App for Game {
     ) -> Result<Running, OpenError> {
         let source = Box::new(Window::new(video.size, clock));
         Ok(Running { source, input: Box::new(NoHands), sound: None, rumble: None, voice: None })
+    }
+    fn usual(&self) -> Option<VideoMode> {
+        self.usual
     }
     fn device(&self) -> Option<DeviceId> {
         None
@@ -233,12 +238,16 @@ fn node() -> (Arc<Node>, Arc<AtomicU64>) {
     (node_with(apps), millis)
 }
 
-/// Whose coding takes next to nothing: what it takes here would be this machine's affair.
 fn node_with(apps: impl IntoIterator<Item = Game>) -> Arc<Node> {
+    node_that_codes(apps, cheap())
+}
+
+/// Coding takes next to nothing: what it takes here would be this machine's affair.
+fn cheap() -> Probing {
     let mut candidates = encoder::candidates();
     candidates.retain(|each| each.name == encoder::openh264::NAME);
     let prober = Arc::new(Costs(1_000, 1_000));
-    node_that_codes(apps, Probing { candidates, prober, ..Probing::in_process() })
+    Probing { candidates, prober, ..Probing::in_process() }
 }
 
 fn node_that_codes(apps: impl IntoIterator<Item = Game>, probing: Probing) -> Arc<Node> {
@@ -687,4 +696,47 @@ async fn one_that_ends_is_replaced_after_a_pause_and_gives_its_room_back() {
     kept.ended.store(false, Ordering::Relaxed);
     assert_eq!(session.ask(Method::DELETE, "").of(&node).await.status, 204);
     ready(&node, 2).await;
+}
+
+/// The size and the rate of a session with this wish of a game that says so much of its pictures, and is shown in HD at most.
+async fn granted(limits: &[&str], usual: Option<(Size, u32)>, wish: &Value) -> (Size, u64) {
+    let mode = |(size, fps)| VideoMode { size, dpi: VideoMode::DPI, rate: FrameRate::fps(fps) };
+    let grows = Some((SMALL, Size::new(1280, 720)));
+    let game = Game { id: "own", grows, usual: usual.map(mode), ..Game::default() };
+    let apps = [Arc::new(game) as Arc<dyn App>];
+    let node = Node::with_apps(common::config(limits), None, apps, cheap()).expect("a node");
+    let reply = create_with(wish).of(&node).await;
+    assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.text());
+    let video = reply.json()["video"].take();
+    let [width, height, fps] =
+        ["width", "height", "fps"].map(|key| video[key].as_u64().expect(key));
+    (Size::new(width as u32, height as u32), fps)
+}
+
+#[tokio::test]
+async fn a_game_has_the_pictures_that_it_says_where_nobody_asks_for_others() {
+    let own = Some((Size::new(640, 360), 50));
+    let with = |key: &str, value: Value| json!({"app": "own", key: value});
+    let (none, view) = (json!({"app": "own"}), json!({"width": 800, "height": 450, "dpi": 96}));
+    for (wish, width, height, fps) in [
+        (none.clone(), 640, 360, 50),
+        (with("video", json!({"fps": 20})), 640, 360, 20),
+        (with("video", json!({"width": 320, "fps": 60})), 320, 360, 60),
+        (with("view", view), 800, 450, 50),
+    ] {
+        let told = granted(&[], own, &wish).await;
+        assert_eq!(told, (Size::new(width, height), fps), "{wish}");
+    }
+    // No more than the game and the node show, and the node's own where it says nothing.
+    let node = ["video.width=640", "video.height=360", "video.fps=25"];
+    let few = ["video.width=640", "video.max_edge=1001", "video.max_fps=40"];
+    let large = Some((Size::new(1920, 1080), 240));
+    for (limits, usual, width, height, fps) in [
+        (&node[..], None, 640, 360, 25),
+        (&node[..], large, 1280, 720, 120),
+        (&few[..], large, 1000, 720, 40),
+    ] {
+        let told = granted(limits, usual, &none).await;
+        assert_eq!(told, (Size::new(width, height), fps), "{limits:?}");
+    }
 }

@@ -112,6 +112,10 @@ impl App for Watched {
         Ok(Running { source: Box::new(source), ..running })
     }
 
+    fn usual(&self) -> Option<VideoMode> {
+        self.game.usual()
+    }
+
     fn device(&self) -> Option<DeviceId> {
         self.game.device()
     }

@@ -2161,7 +2161,10 @@ export interface components {
              */
             width: number;
         };
-        /** @description Wishes for the picture; what the node grants stands in [`Session::video`]. */
+        /**
+         * @description Wishes for the picture; what the node grants stands in [`Session::video`]. Whoever says no width, height or rate has
+         *     those of the game's entry, else of the node's configuration.
+         */
         VideoWish: {
             /**
              * Format: int32

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use encoder::{EncoderSettings, Resilience, Speed};
 use host::catalogue::{ClipboardWays, FileWays};
-use media::Bitrate;
+use media::{Bitrate, FrameRate, Size};
 use serde::{Deserialize, Serialize};
 
 use crate::apps::VideoMode;
@@ -152,11 +152,11 @@ pub struct Sessions {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct VideoConfig {
-    /// Pixels across unless the client asks for something else.
+    /// Pixels across of what has no size of its own, unless the client asks for something else.
     pub width: u32,
     /// Pixels down.
     pub height: u32,
-    /// Frames per second.
+    /// Frames per second of what has no rate of its own.
     pub fps: u32,
     /// Most frames per second that a client may ask for.
     pub max_fps: u32,
@@ -191,6 +191,18 @@ pub struct VideoConfig {
 }
 
 impl VideoConfig {
+    /// The pictures of what has none of its own, where nobody asks for others.
+    pub(crate) fn usual(&self) -> VideoMode {
+        let (size, rate) = (Size::new(self.width, self.height), FrameRate::fps(self.fps));
+        VideoMode { size, rate, dpi: VideoMode::DPI }
+    }
+
+    /// The largest pictures, with even edges.
+    pub(crate) fn most(&self) -> Size {
+        let edge = self.max_edge & !1;
+        Size::new(edge, edge)
+    }
+
     /// What every session's encoder is opened with beyond the size, the rate and the device.
     pub(crate) fn encoder_settings(&self, video: VideoMode, bitrate: Bitrate) -> EncoderSettings {
         let VideoMode { size, rate, .. } = video;

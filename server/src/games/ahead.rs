@@ -44,7 +44,7 @@ impl Ahead for GameApp {
 
     fn needs(&self) -> Needs {
         let limits = self.entry.limits;
-        let usual = self.measured.usual(self.usual());
+        let usual = self.measured.usual(self.video());
         let cpu = usual.unwrap_or(Duration::from_millis(limits.cpu_millis.into()));
         // What this process takes for a session comes with that.
         let memory = ByteSize(limits.memory.0 + limits.home.0);
@@ -63,7 +63,7 @@ impl Ahead for GameApp {
         cancel: &CancellationToken,
     ) -> Result<Box<dyn Prepared>, String> {
         let host = self.host.as_deref().map_err(Clone::clone)?;
-        let video = video.unwrap_or_else(|| self.usual());
+        let video = video.unwrap_or_else(|| self.video());
         let display = self.entry.display;
         // Who plays it may let it grow, or not.
         let largest = if display.resize { display.max_size } else { video.size };
@@ -79,14 +79,6 @@ impl Ahead for GameApp {
             _ => return Err("its processes cannot be halted".into()),
         }
         Ok(Box::new(Warm { app: self.clone(), begun, video, state }))
-    }
-}
-
-impl GameApp {
-    /// The pictures that it has where nobody says otherwise.
-    fn usual(&self) -> VideoMode {
-        let display = self.entry.display;
-        VideoMode { size: display.size, rate: display.rate, dpi: VideoMode::DPI }
     }
 }
 

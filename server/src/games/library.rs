@@ -8,7 +8,7 @@ use host::Host;
 use host::catalogue::{Entry, GameId, Refused};
 use host::confine::{self, Bubblewrap, Check};
 use host::devices::{Kernel, Machine};
-use media::{Clock, DeviceId, Size};
+use media::{Clock, DeviceId};
 use render::captured::CaptureStage;
 use render::device::GpuPool;
 
@@ -153,12 +153,11 @@ impl Library {
         let kept = remembered.of(entry.id.as_str(), &whole);
         let (host, measured) = (host.clone(), Arc::new(Measured::kept(kept)));
         let needs_devices = config.games.devices == GameDevices::Uinput;
-        // It is shown no larger than anything else on this node.
-        let most = config.video.max_edge & !1;
-        let within = |size: Size| Size::new(size.width.min(most), size.height.min(most));
-        let display = entry.display;
-        entry.display.size = within(display.size);
-        entry.display.max_size = within(display.max_size);
+        // It is shown no larger and no oftener than anything else on this node.
+        let (display, most) = (&mut entry.display, config.video.most());
+        display.size = display.size.within(most);
+        display.max_size = display.max_size.within(most);
+        display.rate = display.rate.at_most(config.video.max_fps);
         let entry = Arc::new(entry);
         let convert = self.convert.clone();
         GameApp { entry, host, saves, shares, measured, needs_devices, convert }

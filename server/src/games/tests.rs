@@ -331,7 +331,7 @@ fn a_game_has_no_larger_screen_than_is_booked_for_it() {
 }
 
 #[test]
-fn games_are_shown_no_larger_than_the_node_shows_anything() {
+fn games_are_shown_no_larger_and_no_oftener_than_the_node_shows_anything() {
     let folders = tempfile::tempdir().unwrap();
     let folder = folders.path().join("game");
     fs::create_dir(&folder).unwrap();
@@ -343,10 +343,13 @@ fn games_are_shown_no_larger_than_the_node_shows_anything() {
     config.games.folders = vec![folders.path().to_owned()];
     config.games.run = folders.path().join("run");
     config.server.state_dir = folders.path().join("state");
-    config.video.max_edge = 1_001;
+    (config.video.max_edge, config.video.max_fps) = (1_001, 40);
     let apps = apps(&config);
-    let largest = apps[0].info().screen.map(|screen| screen.largest);
-    assert_eq!(largest, Some(Size::new(1_000, 720)));
+    let (largest, rate) = (Size::new(1_000, 720), FrameRate::fps(40));
+    assert_eq!(apps[0].info().screen.map(|screen| screen.largest), Some(largest));
+    // Of 1280x720 and 60 a second.
+    let usual = VideoMode { size: largest, rate, dpi: VideoMode::DPI };
+    assert_eq!(apps[0].usual(), Some(usual));
     assert!(apps[0].integer_motion(), "as its entry says");
 }
 

@@ -12,7 +12,7 @@ use media::{
 use session::admission::{Demand, Permit};
 
 use crate::ahead::Taken;
-use crate::apps::{self, App, VideoMode};
+use crate::apps::{self, App, ScreenInfo, VideoMode};
 use crate::booking::Booking;
 use crate::drive::SoundPlan;
 use crate::http::Problem;
@@ -106,7 +106,8 @@ impl Node {
         if self.stopping.is_cancelled() {
             return Err(self.refuse(&wish.app, "the node is shutting down".into()));
         }
-        let (mut video, mut mode) = self.grant(&wish.video)?;
+        let (mut video, mut mode) =
+            self.grant(&wish.video, self.usual(app.as_ref(), info.screen))?;
         let fixed = wish.video.width.or(wish.video.height).is_some();
         let screen = info.screen.filter(|_| !fixed);
         if let (Some(view), Some(screen)) = (&wish.view, screen) {
@@ -258,13 +259,26 @@ impl Node {
         }
     }
 
-    pub(super) fn grant(
+    /// The pictures that an app has where nobody asks for others: what it says itself, else what the node does, no larger
+    /// and no more a second than they can be here.
+    fn usual(&self, app: &dyn App, screen: Option<ScreenInfo>) -> VideoMode {
+        let limits = &self.config.video;
+        let usual = app.usual().unwrap_or_else(|| limits.usual());
+        let most = limits.most();
+        let most = screen.map_or(most, |screen| screen.largest.within(most));
+        let (size, rate) = (usual.size.within(most), usual.rate.at_most(limits.max_fps));
+        VideoMode { size, rate, ..usual }
+    }
+
+    /// The pictures that are wished for, and `usual` ones where nothing is said.
+    fn grant(
         &self,
         wish: &wire::VideoWish,
+        usual: VideoMode,
     ) -> Result<(wire::Video, VideoMode), Problem> {
         let limits = &self.config.video;
-        let edge = |name: &str, wish: Option<u32>, default: u32| {
-            let edge = wish.unwrap_or(default);
+        let edge = |name: &str, wish: Option<u32>, usual: u32| {
+            let edge = wish.unwrap_or(usual);
             if !(64..=limits.max_edge).contains(&edge) || !edge.is_multiple_of(2) {
                 return Err(Problem::BAD_REQUEST.because(format!(
                     "video.{name} must be an even number from 64 to {}",
@@ -273,9 +287,10 @@ impl Node {
             }
             Ok(edge)
         };
-        let width = edge("width", wish.width, limits.width)?;
-        let height = edge("height", wish.height, limits.height)?;
-        let fps = wish.fps.unwrap_or(limits.fps);
+        let width = edge("width", wish.width, usual.size.width)?;
+        let height = edge("height", wish.height, usual.size.height)?;
+        // Whole and positive.
+        let fps = wish.fps.unwrap_or(usual.rate.as_f64().round() as u32);
         if !(1..=limits.max_fps).contains(&fps) {
             return Err(Problem::BAD_REQUEST
                 .because(format!("video.fps must be from 1 to {}", limits.max_fps)));
@@ -285,11 +300,7 @@ impl Node {
         let video = wire::Video { width, height, fps, max_kbps: max_kbps as u32, hdr: wish.hdr };
         Ok((
             video,
-            VideoMode {
-                size: Size::new(width, height),
-                dpi: VideoMode::DPI,
-                rate: FrameRate::fps(fps),
-            },
+            VideoMode { size: Size::new(width, height), rate: FrameRate::fps(fps), ..usual },
         ))
     }
 

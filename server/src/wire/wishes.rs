@@ -42,7 +42,8 @@ pub struct NewSession {
     pub player_key: Option<PlayerKey>,
 }
 
-/// Wishes for the picture; what the node grants stands in [`Session::video`].
+/// Wishes for the picture; what the node grants stands in [`Session::video`]. Whoever says no width, height or rate has
+/// those of the game's entry, else of the node's configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VideoWish {
