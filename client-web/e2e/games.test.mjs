@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { Node, UNDRAWN_MS, until } from './support/node.mjs';
 import { invite, SPECTATOR } from './support/invite.mjs';
 import { drawn, drawnAt, point, pointedAt } from './support/pointer.mjs';
-import { gesture, heard } from './support/sound.mjs';
+import { gesture, heard, inStep } from './support/sound.mjs';
 import { changed, launch, PATIENT, Tab } from './support/tab.mjs';
 
 const GAMES = fileURLToPath(new URL('../../games', import.meta.url));
@@ -372,6 +372,7 @@ game('freedoom', 'Freedoom plays, is heard, and shows its help for a key', async
   // Its demonstration plays by itself, some time after its title.
   const shown = await tab.presented();
   await until('a game that moves', async () => ((await tab.presented()) > shown + 30 ? true : undefined));
+  await inStep(tab);
   await tab.page.keyboard.press('F1');
   await still(tab);
 });

@@ -1,4 +1,4 @@
-// Sound in a real browser, over every transport: it is heard, can be muted, is next to nothing while there is
+// Sound in a real browser, over every transport: it is heard, with the picture, can be muted, is next to nothing while there is
 // silence, and losses are made up for. More than two channels come of a hosted game; since no headless browser has a device for
 // them, the page pretends to have one (`channels` in its address) and they are looked at before the browser mixes them. That part
 // is left out, with the reason, where this machine gives no sandboxes or has no SDL; NEARLIGHT_HOST=1 makes that a failure.
@@ -12,7 +12,7 @@ import { invite, SPECTATOR } from './support/invite.mjs';
 import { DEADLINE_MS, Node, until } from './support/node.mjs';
 import { Relay } from './support/relay.mjs';
 import { writeBlocks } from './support/scene.mjs';
-import { energy, gesture, heard, sound } from './support/sound.mjs';
+import { energy, gesture, heard, inStep, sound } from './support/sound.mjs';
 import { alone, gentle, launch, PATIENT, Tab } from './support/tab.mjs';
 
 let blocks, node, browser;
@@ -58,7 +58,7 @@ for (const [transport, how] of [['webrtc', ''], ['webrtc', BY_BROWSER], ['webtra
     assert.match(words, /^Opus, (silent now|\d+ kbit\/s), \d+ of \d+ packets lost.*, buffer \d+ ms, /);
     const { played, skewMs } = await sound(tab);
     assert.equal(played === undefined, how === BY_BROWSER, 'the page plays it, or the browser');
-    console.log(`${transport}${how}: ${words}; ${skewMs}`);
+    console.log(`${transport}${how}: ${words}; ${skewMs}, ${await inStep(tab)} in the median`);
   }, { transport, how }));
 
   test('it is silent between the beeps, and hardly anything is sent then', () => play(async (tab) => {
@@ -204,7 +204,7 @@ describe('in more than two channels', () => {
       await tab.openHud();
       await until('words for it', async () => ((await tab.fact('Sound')).startsWith(`Opus ${channels - 1}.1, `) ? true : undefined));
       await until('how far it is from the picture', async () => (/ ms (before|after) the picture$/.test(await tab.fact('Sound')) ? true : undefined));
-      console.log(`${transport}: ${await tab.fact('Sound')}`);
+      console.log(`${transport}: ${await tab.fact('Sound')}; ${await inStep(tab)} in the median`);
     });
   }
 
