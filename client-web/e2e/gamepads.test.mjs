@@ -1,6 +1,6 @@
 // Gamepads from the page to a game that paints what they say. The browser here has none, so `navigator.getGamepads` is a
-// double; everything behind it is real. Left out, with the reason, where this machine gives no sandboxes or has no SDL;
-// NEARLIGHT_HOST=1 makes that a failure.
+// double; everything behind it is real. They come by the library, also where the kernel would make devices. Left out, with the
+// reason, where this machine gives no sandboxes or has no SDL; NEARLIGHT_HOST=1 makes that a failure.
 import assert from 'node:assert/strict';
 import { chmodSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -27,7 +27,7 @@ before(async () => {
   cpSync(NEVERBALL, join(games, 'neverball'), { recursive: true });
   const toml = join(games, 'walk/game.toml');
   writeFileSync(toml, readFileSync(toml, 'utf8').replace('"-nogui",', '"-nogui", "-warp", "1", "1", "-nomonsters",'));
-  node = await Node.start({ 'games.max_cpus': '64.0', 'games.folders': JSON.stringify([games]), 'games.run': run });
+  node = await Node.start({ 'games.max_cpus': '64.0', 'games.folders': JSON.stringify([games]), 'games.run': run, 'games.devices': 'off' });
   browser = await launch();
   ({ entries } = await (await node.fetch('api/v1/catalogue')).json());
 });
@@ -99,6 +99,7 @@ const game = (id, transport, name, use, script = () => undefined) => test(`${nam
   const prepare = async (context) => { for (const each of [double, script]) await context.addInitScript(each); };
   await Tab.with({ browser, node, query: `?play=${id}&${SMALL}&transport=${transport}`, prepare }, async (tab) => {
     await tab.state('live');
+    assert.equal(await tab.page.evaluate(() => window.nearlight.hello.input.pads), 'library');
     await use(tab);
   });
   await node.sessionsToBe(0);
