@@ -1,6 +1,11 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { crc32 } from '../src/input/dualsense/crc32.ts';
+import type { HidDevice } from '../src/input/dualsense/device.ts';
+import { DualSenses } from '../src/input/dualsense/pads.ts';
 import { calibrationOf, effectsReport, parseReport, type DualSenseEffects, type Wire } from '../src/input/dualsense/report.ts';
+import type { InputEvent } from '../src/input/encode.ts';
+import type { InputSender } from '../src/input/sender.ts';
+import { parseServerMessage } from '../src/wire/control.ts';
 
 /** A report at rest, as `struct dualsense_input_report` has it: sticks in the middle, hat at 8, no fingers. */
 function report(change: Readonly<Record<number, number>> = {}): Uint8Array<ArrayBuffer> {
@@ -143,5 +148,137 @@ describe('what a DualSense is told', () => {
       expect([number, bytes.length, bytes[0], bytes[1], bytes[3], bytes[46]]).toEqual([0x31, 77, (count & 15) << 4, 0x10, 4, 1]);
       expect(view(bytes).getUint32(73, true)).toBe(crc32([0xa2, 0x31], bytes.subarray(0, 73)));
     }
+  });
+});
+
+/** As WebHID has one: what it is told is kept, its number first. */
+class FakeDevice extends EventTarget implements HidDevice {
+  opened = false;
+  readonly vendorId = 0x054c;
+  readonly productId = 0x0ce6;
+  readonly productName = 'a double of a DualSense';
+  readonly collections: HidDevice['collections'];
+  readonly told: number[][] = [];
+
+  constructor(private readonly wire: Wire) {
+    super();
+    this.collections = [{ outputReports: [{ reportId: wire === 'usb' ? 2 : 0x31 }] }];
+  }
+
+  open(): Promise<void> {
+    this.opened = true;
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    this.opened = false;
+    return Promise.resolve();
+  }
+
+  sendReport(number: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    this.told.push([number, ...bytes]);
+    return Promise.resolve();
+  }
+
+  receiveFeatureReport(): Promise<DataView> {
+    return Promise.resolve(view(new Uint8Array(41)));
+  }
+
+  /** Says that it is at rest, but for this. */
+  say(change: Readonly<Record<number, number>>): void {
+    const bytes = report(change);
+    const said = this.wire === 'usb' ? { reportId: 1, data: view(bytes) } : { reportId: 0x31, data: view(byBluetooth(bytes)) };
+    this.dispatchEvent(Object.assign(new Event('inputreport'), said));
+  }
+}
+
+describe.each(['usb', 'bluetooth'] as const)('a DualSense that the page was given, by %s', (wire) => {
+  afterEach(() => { vi.unstubAllGlobals(); });
+
+  const setUp = async () => {
+    const device = new FakeDevice(wire);
+    const from = Object.assign(new EventTarget(), { getDevices: () => Promise.resolve([]), requestDevice: () => Promise.resolve([device]) });
+    vi.stubGlobal('navigator', { hid: from });
+    const session: { pad: number | undefined; taken: boolean; accepts: boolean; now: number } = { pad: 2, taken: true, accepts: true, now: 0 };
+    const sent: InputEvent[] = [];
+    const put = (event: InputEvent): boolean => session.accepts && sent.push(event) > 0;
+    const sender: Pick<InputSender, 'send' | 'sendMotion'> = { send: put, sendMotion: put };
+    const dualSenses = new DualSenses(sender as InputSender, { padOf: () => session.pad, taken: () => session.taken, now: () => session.now });
+    await dualSenses.ask();
+    return { device, from, session, dualSenses, take: () => sent.splice(0) };
+  };
+  /** Reports go out one after the other, each when the one before has gone. */
+  const settled = () => new Promise((resolve) => { setTimeout(resolve, 0); });
+
+  const MOVED = { 15: 5, 24: 0x20, 27: 30 };
+  const TOUCHED = { 32: 5, 33: 0x7f, 34: 0x77, 35: 0x43 };
+  const motion: InputEvent = { kind: 'pad-motion', pad: 2, gyro: [5, 0, 0], accel: [0, 8192, 0], time: 10 };
+  const touch = (pressed: boolean): InputEvent => ({ kind: 'pad-touch', pad: 2, pressed, fingers: [{ contact: 5, x: 65_535, y: 65_535 }, null] });
+
+  it('says each touch once, and how it moves every four milliseconds', async () => {
+    const { device, session, take } = await setUp();
+    device.say({ ...MOVED, ...TOUCHED });
+    expect(take()).toEqual([touch(false), motion]);
+    session.now = 3;
+    device.say({ ...MOVED, ...TOUCHED });
+    expect(take()).toEqual([]);
+    device.say({ ...MOVED, ...TOUCHED, 9: 2 });
+    expect(take()).toEqual([touch(true)]);
+    session.now = 4;
+    device.say({ ...MOVED, ...TOUCHED, 9: 2 });
+    expect(take()).toEqual([motion]);
+  });
+
+  it('says again what was not sent, and what the session forgot', async () => {
+    const { device, session, dualSenses, take } = await setUp();
+    session.accepts = false;
+    device.say({ ...MOVED, ...TOUCHED });
+    session.accepts = true;
+    device.say({ ...MOVED, ...TOUCHED });
+    expect(take()).toEqual([touch(false), motion]);
+    dualSenses.forget();
+    device.say({ ...MOVED, ...TOUCHED });
+    expect(take()).toEqual([touch(false)]);
+  });
+
+  it('says neither to a session that takes none, or before it is the session’s', async () => {
+    const { device, session, dualSenses, take } = await setUp();
+    session.taken = false;
+    device.say({ ...MOVED, ...TOUCHED });
+    Object.assign(session, { taken: true, pad: undefined });
+    device.say({ ...MOVED, ...TOUCHED });
+    expect(take()).toEqual([]);
+    expect(dualSenses.stateOf(200)?.motion?.gyro).toEqual([5, 0, 0]);
+  });
+
+  it('is told what the node says of its number, and nothing once it went', async () => {
+    const { device, from, dualSenses, take } = await setUp();
+    const says = (effects: object): void => {
+      const message = parseServerMessage(JSON.stringify({ type: 'pad_effects', ...effects }));
+      if (message?.type !== 'pad_effects') throw new TypeError('no message of the node’s');
+      dualSenses.tell(message);
+    };
+    const trigger = [0x21, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+    says({ pad: 1, light: [9, 9, 9] });
+    says({ pad: 2, light: [1, 2, 3], players: null, left: null, right: trigger });
+    says({ pad: 2, players: 4, left: trigger });
+    await settled();
+    const number = wire === 'usb' ? 2 : 0x31;
+    const start = wire === 'usb' ? 1 : 3;
+    expect(device.told.map(([first]) => first)).toEqual([number, number]);
+    const [lit, resists] = device.told.map((bytes) => bytes.slice(start, start + 47));
+    expect(lit?.slice(0, 2)).toEqual([0b0100, 0b0100]);
+    expect([lit?.slice(10, 21), lit?.slice(44)]).toEqual([trigger, [1, 2, 3]]);
+    expect(resists?.slice(0, 2)).toEqual([0b1000, 0b1_0000]);
+    expect([resists?.slice(21, 32), resists?.[43]]).toEqual([trigger, 4]);
+
+    from.dispatchEvent(Object.assign(new Event('disconnect'), { device }));
+    await settled();
+    // Triggers and motors are let go of.
+    expect([device.told.length, device.told[2]?.[start], device.opened]).toEqual([3, 0b1111, false]);
+    device.say(MOVED);
+    says({ pad: 2, light: [1, 2, 3] });
+    await settled();
+    expect([take(), device.told.length]).toEqual([[], 3]);
   });
 });

@@ -76,8 +76,6 @@ export interface PlayerEvents {
   readonly onPadsFree: () => void;
 }
 
-type Colour = readonly [number, number, number];
-
 const LOOK = 'Click the picture to look around';
 /** Tab and, in full screen, Escape go to the session: this is the keyboard's way out, so it is on show. */
 const MENU_KEYS = 'Ctrl+Alt+Shift+M';
@@ -220,9 +218,7 @@ export class Player {
         this.bar.showDelay(stats.total?.p50);
         this.bar.showCompany([this.role === 'player' ? '' : ROLES[this.role].title, company(stats.viewers)].filter(Boolean).join(' · '));
       },
-      onPadEffects: ({ pad, light, players, left, right }) => {
-        this.dualSenses.tell(pad, { light: light as Colour | undefined, players: players ?? undefined, left: left ?? undefined, right: right ?? undefined });
-      },
+      onPadEffects: (effects) => { this.dualSenses.tell(effects); },
       onSpeechFailed: (reason) => { this.voice.microphone.turnOff(`The microphone cannot be sent: ${reason}`); },
       onRumble: ({ pad, strong, weak, ms }) => { this.input.gamepads.rumble(pad, strong, weak, ms); },
       onCursor: (cursor) => {

@@ -1,5 +1,6 @@
 // The DualSenses that the page was given, as gamepads beside the browser's own: those say the same buttons and sticks, and give way
 // to them. What they say besides goes to the session where it takes that.
+import type { PadEffects } from '../../wire/index.ts';
 import type { PadTouch } from '../encode.ts';
 import type { PadLike } from '../gamepad.ts';
 import type { InputSender } from '../sender.ts';
@@ -73,8 +74,9 @@ export class DualSenses {
     return this.entries.find((entry) => entry.index === index)?.state;
   }
 
-  /** Tells the one that has this number in the session. */
-  tell(pad: number, effects: DualSenseEffects): void {
+  /** Tells what the node says to the one that has its number in the session. */
+  tell({ pad, light, players, left, right }: PadEffects): void {
+    const effects = { light: (light ?? undefined) as DualSenseEffects['light'], players: players ?? undefined, left: left ?? undefined, right: right ?? undefined };
     for (const entry of this.entries) if (this.options.padOf(entry.index) === pad) entry.pad?.tell(effects);
   }
 
