@@ -295,6 +295,43 @@ describe('the keyboard', () => {
     expect(input.sent.map((bytes) => [bytes[5], bytes[7]])).toEqual([[0xe3, 1], [0x06, 1], [0xe3, 0], [0x06, 0]]);
   });
 
+  const ends = ({ sent }: FakePipe): readonly (readonly (number | undefined)[])[] => sent.splice(0).map((bytes) => [bytes[5], bytes[7]]);
+
+  it.each([['Lang1', 0x90], ['Lang2', 0x91]])('lets go at once of %s, whose release no browser reports', (code, usage) => {
+    const { keyboard, input } = setUp();
+    for (let times = 0; times < 2; times += 1) {
+      keyboard.down(press(code));
+      expect(ends(input)).toEqual([[usage, 1], [usage, 0]]);
+    }
+    // One that does report it, and one that repeats it.
+    keyboard.up({ code });
+    keyboard.down(press(code, { repeat: true }));
+    expect(ends(input)).toEqual([]);
+  });
+
+  it('strikes Caps Lock where macOS reports that it is switched on, and where that it is switched off', () => {
+    const { sender, input } = senderWithPipes();
+    const keyboard = new Keyboard(sender, () => undefined, () => false, true);
+    keyboard.down(press('CapsLock'));
+    expect(ends(input)).toEqual([[0x39, 1], [0x39, 0]]);
+    keyboard.up({ code: 'CapsLock' });
+    expect(ends(input)).toEqual([[0x39, 1], [0x39, 0]]);
+    // What somebody switches off elsewhere on the page is no key of the game's.
+    keyboard.up({ code: 'CapsLock' }, false);
+    expect(ends(input)).toEqual([]);
+    keyboard.map = new Map([['CapsLock', 'KeyA']]);
+    keyboard.up({ code: 'CapsLock' });
+    expect(ends(input)).toEqual([[0x04, 1], [0x04, 0]]);
+  });
+
+  it('holds Caps Lock where it is a key like others', () => {
+    const { keyboard, input } = setUp();
+    keyboard.down(press('CapsLock'));
+    expect(ends(input)).toEqual([[0x39, 1]]);
+    keyboard.up({ code: 'CapsLock' });
+    expect(ends(input)).toEqual([[0x39, 0]]);
+  });
+
   it('keeps shortcuts to itself', () => {
     const { keyboard, input, shortcuts } = setUp();
     keyboard.down(press('KeyS', { ctrlKey: true, altKey: true, shiftKey: true }));

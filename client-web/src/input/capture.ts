@@ -1,5 +1,6 @@
 // All input of one picture: joins keyboard, text, pointer, wheel, touch and gamepads, and lets go of everything when the
 // page can no longer know what is held.
+import { isApple } from '../platform.ts';
 import { type Box, normalise } from '../video/layout.ts';
 import { Gamepads, type GamepadOptions } from './gamepad.ts';
 import type { KeyMap } from './key-map.ts';
@@ -51,7 +52,7 @@ export class InputCapture {
       // The three modifiers were sent as they went down.
       this.releaseAll();
       options.onShortcut(shortcut);
-    }, () => options.clipboard.pastes);
+    }, () => options.clipboard.pastes, isApple());
     this.text = new TextInput(sender, this.keyboard, (to) => {
       this.releaseAll();
       options.onTextBlur(to);
@@ -78,7 +79,7 @@ export class InputCapture {
     };
     const { signal } = this.abort;
     surface.addEventListener('keydown', (event) => { this.keyboard.down(event); }, { signal });
-    window.addEventListener('keyup', (event) => { this.keyboard.up(event); }, { signal });
+    window.addEventListener('keyup', (event) => { this.keyboard.up(event, event.target === surface); }, { signal });
     document.addEventListener('paste', (event) => {
       if (![surface, this.text.element].includes(document.activeElement as HTMLElement) || !options.clipboard.pastes) return;
       event.preventDefault();

@@ -38,6 +38,9 @@ export function pasteOf(place: string, { ctrlKey, altKey, shiftKey, metaKey = fa
 /** The browser is to say what is pasted within this time; the key is struck then all the same. */
 const PASTE_MS = 250;
 
+/** Hangul and Hanja, or Kana and Eisu: Korean keyboards say that these go down, and never that they go up. */
+const DOWN_ALONE = new Set(['Lang1', 'Lang2']);
+
 export class Keyboard {
   /** What the server believes to be down: the place that was pressed, and the one that was sent for it. */
   private readonly held = new Map<string, number>();
@@ -51,6 +54,8 @@ export class Keyboard {
     private readonly onShortcut: (shortcut: Shortcut) => void,
     /** Whether the browser is asked for what is pasted before the game sees the key. */
     private readonly pastes: () => boolean = () => false,
+    /** Caps Lock goes down as it is switched on, and up as it is switched off: that is how macOS has it. */
+    private readonly capsSwitches = false,
   ) {}
 
   /** A key went down; `place` is the key that it is, where that is another than it lies at. */
@@ -65,6 +70,10 @@ export class Keyboard {
       return;
     }
     event.preventDefault();
+    if (DOWN_ALONE.has(event.code) || this.switches(event.code)) {
+      if (event.repeat !== true) this.tap(place);
+      return;
+    }
     // Repeats are left out: whoever plays at the other end repeats by its own settings.
     if (this.held.has(event.code)) return;
     if (this.sender.send({ kind: 'key', code, pressed: true })) this.held.set(event.code, code);
@@ -88,7 +97,9 @@ export class Keyboard {
     this.sender.send({ kind: 'key', code, pressed: false });
   }
 
-  up(event: Pick<KeyLike, 'code'>): void {
+  /** A key went up; `isHere` where the picture has the focus. */
+  up(event: Pick<KeyLike, 'code'>, isHere = true): void {
+    if (isHere && this.switches(event.code)) this.tap(this.map.get(event.code) ?? event.code);
     this.release(event.code);
     if (event.code === 'MetaLeft' || event.code === 'MetaRight') {
       // macOS sends no keyup for keys let go while Command is down.
@@ -136,6 +147,10 @@ export class Keyboard {
     const codes = [...missing, place].map((name) => hidUsage(name)).filter((code) => code !== undefined);
     for (const code of codes) this.sender.send({ kind: 'key', code, pressed: true });
     for (const code of codes.toReversed()) this.sender.send({ kind: 'key', code, pressed: false });
+  }
+
+  private switches(code: string): boolean {
+    return this.capsSwitches && code === 'CapsLock';
   }
 
   private release(key: string): void {
