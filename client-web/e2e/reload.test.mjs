@@ -50,3 +50,21 @@ test('a node that is told to looks at its games again, and lists what is broken 
     assert.ok(await first.getByRole('button', { name: 'Play The first' }).isDisabled());
   });
 });
+
+test('an entry that is not installed says what is missing and how to install it', async () => {
+  const data = join(games, 'absent', 'data');
+  const requires = [`file = "${data}"\npackage = "some-data"`, 'command = "nearlight-no-such-game"\npackage = "some-game"'];
+  write('absent', 'The absent', requires.map((what) => `[[requires]]\n${what}\n`).join(''));
+  const before = node.records('games looked at again').length;
+  process.kill(node.pid, 'SIGHUP');
+  await until('a look', () => (node.records('games looked at again').length > before ? true : undefined));
+  await Tab.with({ browser, node }, async ({ page }) => {
+    const card = page.getByRole('article', { name: 'The absent' });
+    await card.getByText(`Not installed: ${data}, nearlight-no-such-game (apt install some-data some-game).`, { exact: true }).waitFor();
+    assert.ok(await card.getByRole('button', { name: 'Play The absent' }).isDisabled());
+    // It is looked at anew whenever somebody asks what there is.
+    writeFileSync(data, '');
+    await page.reload();
+    await card.getByText('Not installed: nearlight-no-such-game (apt install some-game).', { exact: true }).waitFor();
+  });
+});
