@@ -155,7 +155,7 @@ function typescript(call) {
   const used = call.body === FILE ? ['readFile'] : call.answers === 'bytes' ? ['writeFile'] : [];
   return [
     ...used.flatMap((name) => [`import { ${name} } from 'node:fs/promises';`, '']),
-    `const { ${[...names].join(', ')} } = process.env;`,
+    `const { ${[...names].map((name) => `${name} = ''`).join(', ')} } = process.env;`,
     `const answer = await fetch(\`\${NEARLIGHT}${where}\`, {`,
     `  method: '${call.method}',`,
     `  headers: { ${headers.join(', ')} },`,
