@@ -155,6 +155,7 @@ impl XInput {
             } else if !self.is_in_order()? {
                 break;
             } else if let Some(event) = self.waiting.pop_front() {
+                self.aim.nudge.give();
                 self.act(&event)?;
                 self.link.wire_ready().flush()?;
                 self.pause = Duration::ZERO;
@@ -277,7 +278,8 @@ impl InputSink for XInput {
                 | InputEvent::PadMotion { .. }
                 | InputEvent::PadTouch { .. }
         ) {
-            // A display has none.
+            // A display has none, but shows what comes of it.
+            self.aim.nudge.give();
             return;
         }
         self.keep(&input.event);

@@ -20,6 +20,7 @@ pub mod clipboard;
 mod convert;
 mod device;
 mod devices;
+mod gate;
 mod input;
 mod keys;
 mod link;
@@ -180,8 +181,8 @@ impl Display {
         screen::set_size(link, *largest, size, *rate, dpi, mode)
     }
 
-    /// Captures its pictures, at most at `rate`. The clock gives the stage times, and says how often pictures may have another
-    /// size.
+    /// Captures its pictures, over time at most at `rate`: what is drawn after input comes sooner, and what follows later. The
+    /// clock gives the stage times, and says how often pictures may have another size.
     ///
     /// # Errors
     /// See [`DisplayError`].

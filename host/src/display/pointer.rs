@@ -7,19 +7,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use media::{CursorUpdate, Size};
 use x11rb::protocol::xfixes::{ConnectionExt as _, CursorNotifyMask, GetCursorImageReply};
 
+use super::gate::Nudge;
 use super::link::{DisplayError, Link};
 use super::screen::Viewport;
 
 /// A larger look is cut: browsers draw none that is.
 const LARGEST: u32 = 128;
 
-/// What source and input share: what is shown, which the player points into.
+/// What source and input share: what is shown, which the player points into, and that he did something.
 #[derive(Debug, Default)]
 pub(super) struct Aim {
     /// Left, top, width and height of the viewport, 16 bits each; zero before it is known.
     shown: AtomicU64,
     /// Width and height of the whole screen, likewise.
     screen: AtomicU64,
+    /// Input pulls the next picture forward.
+    pub(super) nudge: Nudge,
 }
 
 impl Aim {

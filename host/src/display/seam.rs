@@ -45,8 +45,9 @@ pub trait Screen: Send {
     /// From now on no more of it is shown than that says, whatever size a program gives it: by all that is opened.
     fn set_most(&mut self, most: Most);
 
-    /// Captures its pictures, at most at `rate`; what has not changed is none. The clock gives the stage times, and says how
-    /// often pictures may have another size. They are converted by `convert` where it has any use, else on the processor.
+    /// Captures its pictures, over time at most at `rate`: what is drawn after input comes sooner, and what follows later; what
+    /// has not changed is none. The clock gives the stage times, and says how often pictures may have another size. They are
+    /// converted by `convert` where it has any use, else on the processor.
     ///
     /// # Errors
     /// See [`DisplayError`].

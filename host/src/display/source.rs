@@ -2,7 +2,7 @@
 //! converts them.
 //!
 //! ```text
-//! damage seen ─► (rate) ─► damage taken ─► rows copied ─► rows converted ─► frame
+//! damage seen ─► (gate) ─► damage taken ─► rows copied ─► rows converted ─► frame
 //!   Captured                DrawStarted      Drawn          Converted
 //! ```
 //!
@@ -11,6 +11,9 @@
 //! are copied: what is drawn in between comes again. Rows are copied in bands, and those that have come are converted
 //! while the server copies the next. They are compared with the picture before from the top until something differs;
 //! what is above that has not changed, and where nothing differs there is no picture.
+//!
+//! The [`Gate`] holds the rate, and lets pass at once what is drawn after input. The server tells of damage once until that is
+//! taken: so when input comes, what was damaged before is set aside.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,6 +36,7 @@ use x11rb::rust_connection::RustConnection;
 
 use super::Most;
 use super::convert::{PIXEL, even, rows};
+use super::gate::{Gate, Pull};
 use super::link::{DisplayError, Link};
 use super::mirror::{Mirror, Rows};
 use super::pictures::{Making, Pictures};
@@ -46,9 +50,6 @@ const BANDS: u32 = 4;
 const LEAST_ROWS: u32 = 64;
 /// Copies of one picture that need no memory of their own.
 const MOST_COPIES: usize = 2 * Damage::MAX_RECTS;
-/// Part of an interval that the gate gives up on each picture: half an interval is made up for within 16 pictures, and the
-/// rate is exceeded by 3 in a hundred at most.
-const HASTE: u32 = 32;
 /// Events that are looked at before anything else is done: a server that talks on and on must not keep the
 /// thread.
 const MOST_EVENTS: usize = 1_024;
@@ -80,6 +81,8 @@ pub struct XSource {
     damage: DamageId,
     /// The server's list of damaged rectangles, filled when damage is taken.
     parts: Region,
+    /// The same of what was damaged before the newest input.
+    aside: Region,
     /// All of the picture as it was captured last.
     mirror: Mirror,
     pictures: Pictures,
@@ -99,6 +102,8 @@ struct Seen {
     everything: bool,
     /// The damage that was taken last was all of it.
     whole: bool,
+    /// Some of the damage is set aside.
+    aside: bool,
     screen: bool,
     /// The screen has become smaller than what is shown of it: there is no picture before that is followed.
     outgrown: bool,
@@ -129,9 +134,10 @@ impl XSource {
         Viewport::watch(&link)?;
         Pointer::watch(&link)?;
         let x = link.x();
-        let (damage, parts) = (x.generate_id()?, x.generate_id()?);
+        let (damage, parts, aside) = (x.generate_id()?, x.generate_id()?, x.generate_id()?);
         x.damage_create(damage, link.root(), ReportLevel::NON_EMPTY)?.check()?;
         x.xfixes_create_region(parts, &[])?.check()?;
+        x.xfixes_create_region(aside, &[])?.check()?;
         let (screen, whole) = Viewport::on_screen(&link)?;
         let view = whole.within(&most);
         aim.show(screen, &view);
@@ -139,7 +145,7 @@ impl XSource {
         let first = Some(clock.now());
         let seen = Seen { damage: first, everything: true, look: true, ..Seen::default() };
         let pictures = Pictures::new(view.size);
-        let (pointer, gate) = (Pointer::default(), Gate::new(rate));
+        let (pointer, gate) = (Pointer::default(), Gate::new(Instant::now(), rate));
         let (looks, sizes) = (Instant::now(), MediaTime::ZERO);
         let more = (view != whole).then(|| clock.now() + MORE_EVERY);
         Ok(Self {
@@ -153,6 +159,7 @@ impl XSource {
             refused: 0,
             damage,
             parts,
+            aside,
             mirror,
             pictures,
             pointer,
@@ -173,6 +180,8 @@ impl XSource {
         // Real time: what is waited for is another process, not the media clock.
         let deadline = Instant::now() + request.within;
         loop {
+            // First: what it changes is drawn, and read, after it.
+            self.notice_input()?;
             self.read_events()?;
             // Whether events may have come in beside an answer, which a wait for the socket would miss.
             let mut asked = false;
@@ -195,7 +204,8 @@ impl XSource {
                 return Ok(SourceEvent::Cursor(place));
             }
             let now = Instant::now();
-            let opens = self.seen.damage.filter(|_| !self.seen.outgrown).map(|_| self.gate.opens);
+            let opens =
+                self.seen.damage.filter(|_| !self.seen.outgrown).map(|_| self.gate.opens(now));
             let is_due = request.refresh || opens.is_some_and(|opens| opens <= now);
             if is_due && !self.seen.outgrown {
                 if let Some(event) = self.capture(request)? {
@@ -217,13 +227,27 @@ impl XSource {
             let looks = self.seen.look.then_some(self.looks);
             let sizes = self.seen.screen.then(|| now + self.sizes.since(self.clock.now()));
             let until = opens.into_iter().chain(looks).chain(sizes).fold(deadline, Instant::min);
-            if opens.is_some() {
-                // What else the server says until then says nothing new.
-                std::thread::sleep(until.saturating_duration_since(now));
-            } else {
-                self.link.wire().readable(until.saturating_duration_since(now))?;
+            let left = until.saturating_duration_since(now);
+            match (opens, self.gate.pull()) {
+                // What else the server says until then says nothing new, but input opens it sooner.
+                (Some(_), Pull::No) => self.aim.nudge.wait(left),
+                (Some(_), Pull::Due) => std::thread::sleep(left),
+                (Some(_), Pull::Waits) | (None, _) => {
+                    self.link.wire().readable(left)?;
+                }
             }
         }
+    }
+
+    /// Where there was input since the last picture, the server tells anew of what is drawn from now on.
+    fn notice_input(&mut self) -> Result<(), DisplayError> {
+        if self.aim.nudge.take() && self.gate.on_input() && self.seen.damage.is_some() {
+            let x = self.link.x();
+            x.damage_subtract(self.damage, NONE, self.aside)?;
+            x.flush()?;
+            self.seen.aside = true;
+        }
+        Ok(())
     }
 
     fn read_events(&mut self) -> Result<(), DisplayError> {
@@ -233,6 +257,7 @@ impl XSource {
                 None => break,
                 Some(Event::DamageNotify(_)) => {
                     self.seen.damage.get_or_insert(self.clock.now());
+                    self.gate.on_damage();
                 }
                 Some(Event::RandrScreenChangeNotify(_) | Event::RandrNotify(_)) => {
                     self.seen.screen = true;
@@ -313,7 +338,7 @@ impl XSource {
             };
             self.refused = 0;
             self.seen.damage = None;
-            self.seen.everything = false;
+            (self.seen.everything, self.seen.aside) = (false, false);
             // Also where nothing came of it: a game that draws the same on and on is looked at no oftener.
             self.gate.pass(Instant::now());
             if damage == Damage::none() && !request.refresh {
@@ -350,7 +375,12 @@ impl XSource {
     fn take(&mut self, image: &mut Making) -> Result<Damage, DisplayError> {
         let Viewport { size, .. } = self.view;
         let x = self.link.x();
+        // What was put in by now pulls no other picture.
+        self.aim.nudge.take();
         x.damage_subtract(self.damage, NONE, self.parts)?;
+        if self.seen.aside {
+            x.xfixes_union_region(self.parts, self.aside, self.parts)?;
+        }
         let parts = x.xfixes_fetch_region(self.parts)?;
         let place = x.query_pointer(self.link.root())?;
         let mut copies = Copies::new();
@@ -529,60 +559,4 @@ fn copy<'x>(
         top = below;
     }
     Ok(())
-}
-
-/// Lets pictures pass at a rate. A picture may come up to half an interval early, so that one that the game
-/// draws at the same rate never waits for more than its own jitter. The rate is a little above the nominal one: a game
-/// that keeps it exactly would never make up for a picture that was late once, and all that follow would wait.
-struct Gate {
-    interval: Duration,
-    opens: Instant,
-}
-
-impl Gate {
-    fn new(rate: FrameRate) -> Self {
-        Self { interval: rate.interval() * (HASTE - 1) / HASTE, opens: Instant::now() }
-    }
-
-    fn pass(&mut self, now: Instant) {
-        self.opens = (self.opens + self.interval).max(now + self.interval / 2);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_gate_makes_up_for_a_late_picture_while_the_game_keeps_the_rate() {
-        let (start, ms) = (Instant::now(), Duration::from_millis);
-        let mut gate = Gate::new(FrameRate::fps(100));
-        gate.opens = start;
-        let mut waits = Vec::new();
-        for number in 0..40 {
-            // The second one is late by most of an interval.
-            let drawn = start + ms(number * 10 + if number == 1 { 9 } else { 0 });
-            let passed = drawn.max(gate.opens);
-            waits.push(passed - drawn);
-            gate.pass(passed);
-        }
-        assert!(waits[2] >= ms(3), "it comes too early after the late one: {waits:?}");
-        assert!(waits[20..].iter().all(Duration::is_zero), "{waits:?}");
-    }
-
-    #[test]
-    fn a_gate_lets_jitter_pass_and_holds_the_rate() {
-        let (start, ms) = (Instant::now(), Duration::from_millis);
-        let mut gate = Gate { interval: ms(10), opens: start };
-        // Ten milliseconds apart, some late and some early: none waits.
-        for (number, late) in [0, 3, 0, 4, 1, 0].into_iter().enumerate() {
-            let at = start + ms(20 + number as u64 * 10 + late);
-            assert!(gate.opens <= at, "picture {number}");
-            gate.pass(at);
-        }
-        // As fast as it lets them: ten in a hundred milliseconds, and half of one.
-        let begin = gate.opens;
-        (0..10).for_each(|_| gate.pass(gate.opens));
-        assert_eq!(gate.opens - begin, ms(100));
-    }
 }

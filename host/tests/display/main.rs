@@ -16,6 +16,7 @@ mod converted;
 mod fingers;
 mod input;
 mod order;
+mod pulled;
 mod screen;
 mod server;
 mod smaller;
