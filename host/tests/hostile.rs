@@ -38,27 +38,53 @@ fn killed(sandbox: &Sandbox) {
     assert_eq!(ended(sandbox), End { how: How::Killed, gone: true });
 }
 
+/// Each of its processes forks for as long as it is let, and beyond, and notes every birth and every refusal. None of them ends:
+/// as many are there as were born. It stops by itself at far more than it may have.
+const BOMB: &str = r#"
+open my $born, ">>", "$ENV{HOME}/born" or die;
+open my $refused, ">>", "$ENV{HOME}/refused" or die;
+while ((-s $born) < 256) {
+    my $child = fork;
+    if (!defined $child) { syswrite $refused, sprintf("%d\n", $!); select undef, undef, undef, 0.05 }
+    elsif ($child == 0) { syswrite $born, "." }
+}
+sleep 100000;
+"#;
+
 #[test]
 fn a_fork_bomb_meets_its_limit_and_is_killed_whole() {
+    const MOST: u32 = 64;
     // Where there are no control groups, the limit of the user counts.
     for limits in [true, false] {
         let Some(bed) = bed_with(|config| config.limits = limits) else { return };
+        let neighbour = bed.start(&spec("neighbour"));
+        until(&neighbour, &Phase::Waiting);
         let mut spec = spec("bomb");
-        spec.limits.processes = Some(64);
-        let bomb = "echo lit; b() { b | b & }; b; while :; do b; sleep 0.01; done";
-        let sandbox = bed.play(&spec, shell(bomb));
-        let mut most = 0;
-        eventually("the limit", || {
-            let now = sandbox.usage().processes.unwrap_or(0);
-            most = most.max(now);
-            // Bubblewrap counts too, and is not the player's.
-            (now >= 40 || sandbox.said().iter().any(|line| line.contains("fork"))).then_some(())
+        spec.limits.processes = Some(MOST);
+        let args = vec!["-e".into(), BOMB.into()];
+        let sandbox = bed
+            .play(&spec, Program { command: "/usr/bin/perl".into(), args, ..Program::default() });
+        let born = || in_home(&sandbox, "born").unwrap_or_default().len();
+        let refused = eventually("refusals", || {
+            let told = in_home(&sandbox, "refused").unwrap_or_default();
+            let told = String::from_utf8(told).unwrap();
+            // Every process of it has tried again and again.
+            (told.lines().count() >= 500 || born() >= 256).then_some(told)
         });
-        assert!(most <= 66, "{most}");
-        sandbox.kill();
-        // Shells that cannot fork may end by themselves before.
-        let end = ended(&sandbox);
-        assert!(end.gone && matches!(end.how, How::Killed | How::Exited(_)), "{end:?}");
+        let again = rustix::io::Errno::AGAIN.raw_os_error().to_string();
+        assert!(refused.lines().all(|line| line == again), "{refused}");
+        if limits && is_bounded(&bed, Controller::Processes) {
+            // The kernel counts those that it is about to refuse, too.
+            let all = || (sandbox.usage().processes >= Some(MOST)).then_some(());
+            eventually("all that it may have", all);
+        }
+        // Others fork meanwhile as they like.
+        neighbour.launch(shell("sh -c 'echo fine'; exit 0"));
+        assert_eq!(ended(&neighbour).how, How::Exited(Exit::Code(0)));
+        assert_eq!(neighbour.said(), ["fine"]);
+        killed(&sandbox);
+        // Beside the first, which nobody bore.
+        assert!(born() < MOST as usize, "{} were born", born());
         is_playable(&bed);
     }
 }
