@@ -12,6 +12,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Bed, bed, bed_with, ended, eventually, in_home, must_run, said, shell, spec, until};
+use media::ByteSize;
 use nearlight_host::Game as _;
 use nearlight_host::confine::cgroup::{Controller, Tree};
 use nearlight_host::confine::{End, Exit, How, Mark, Phase, Program, Sandbox};
@@ -106,7 +107,10 @@ fn a_game_that_eats_memory_is_killed_for_it_alone() {
         ..Program::default()
     };
     let sandbox = bed.play(&spec, eater);
-    assert_eq!(ended(&sandbox), End { how: How::Exited(Exit::Signal(9)), gone: true });
+    let end = ended(&sandbox);
+    assert_eq!(end, End { how: How::OutOfMemory(ByteSize(192 << 20)), gone: true });
+    let told = "the game took more memory than its limit of 192 MiB";
+    assert_eq!(end.how.to_string(), told);
     assert_eq!(neighbour.phase(), Phase::Waiting);
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::{Frame, FrameId, MediaTime, PictureKind, Size, View};
+use crate::{ByteSize, Frame, FrameId, MediaTime, PictureKind, Size, View};
 
 /// Who decides when a picture is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,4 +158,6 @@ pub enum Exit {
     Status(i32),
     /// By this signal (`signal(7)`).
     Signal(i32),
+    /// By the kernel, because it took more memory than this limit.
+    OutOfMemory(ByteSize),
 }

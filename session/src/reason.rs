@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use media::{Exit, Exited};
+use media::{ByteSize, Exit, Exited};
 
 use crate::admission::Refusal;
 use crate::lease::LeaseEnd;
@@ -91,7 +91,9 @@ impl EndReason {
             Self::Stopped(StoppedBy::NotDurable) => "receipts_not_durable",
             Self::SourceEnded => "source_ended",
             Self::GameExited(Exited { exit: Exit::Status(_), .. }) => "game_exited",
-            Self::GameExited(Exited { exit: Exit::Signal(_), .. }) => "game_crashed",
+            Self::GameExited(Exited { exit: Exit::Signal(_) | Exit::OutOfMemory(_), .. }) => {
+                "game_crashed"
+            }
             Self::SourceFailed(_) => "source_failed",
             Self::EncoderFailed(_) => "encoder_failed",
             Self::Panicked(_) => "internal_fault",
@@ -162,6 +164,10 @@ fn how_it_ended(exited: &Exited, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Exit::Signal(signal) => {
             let what = signal_in_words(signal);
             write!(f, "The game crashed{when} (signal {signal}{what}).")
+        }
+        Exit::OutOfMemory(ByteSize(limit)) => {
+            let most = limit >> 20;
+            write!(f, "The game crashed{when}: it took more memory than its limit of {most} MiB.")
         }
     }
 }
@@ -250,6 +256,11 @@ mod tests {
             (Exit::Signal(11), true, "The game crashed (signal 11: memory that is not its own)."),
             (Exit::Signal(6), false, "The game crashed at once (signal 6: it gave up by itself)."),
             (Exit::Signal(40), true, "The game crashed (signal 40)."),
+            (
+                Exit::OutOfMemory(ByteSize(192 << 20)),
+                true,
+                "The game crashed: it took more memory than its limit of 192 MiB.",
+            ),
         ] {
             let reason = exited(exit, drew);
             assert_eq!(reason.to_string(), told);

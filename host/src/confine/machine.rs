@@ -30,7 +30,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-use media::MediaTime;
+use media::{ByteSize, MediaTime};
 use serde::{Deserialize, Serialize};
 
 /// How long each step may take.
@@ -123,6 +123,8 @@ pub enum How {
     TooLate(Step),
     /// The sandbox ended though nobody had asked it to.
     SandboxLost,
+    /// It was killed by the kernel because it took more memory than this limit. The driver alone can tell, once it is over.
+    OutOfMemory(ByteSize),
 }
 
 impl fmt::Display for How {
@@ -135,6 +137,9 @@ impl fmt::Display for How {
             Self::Failed(step, reason) => write!(f, "the {step} could not be started: {reason}"),
             Self::TooLate(step) => write!(f, "the {step} did not start in time"),
             Self::SandboxLost => f.write_str("the sandbox ended by itself"),
+            Self::OutOfMemory(limit) => {
+                write!(f, "the game took more memory than its limit of {} MiB", limit.0 >> 20)
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use media::MediaTime;
+use media::{ByteSize, MediaTime};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, kill_process, pidfd_send_signal};
 
@@ -18,7 +18,7 @@ use super::command::{self, Host};
 use super::folder::{Folder, User};
 use super::internet::Tools;
 use super::lines::Lines;
-use super::machine::{Action, End, Event, How, Machine, Phase, Step};
+use super::machine::{Action, End, Event, Exit, How, Machine, Phase, Step};
 use super::processes;
 use super::protocol::{Received, Report, Request};
 use super::running::{Running, inside, pid_of};
@@ -39,6 +39,8 @@ const REMOVE_PATIENCE: Duration = Duration::from_secs(5);
 const CHUNK: usize = 16 * 1024;
 /// Messages that are taken at a time, and chunks of what was written when all is over.
 const BURST: usize = 64;
+/// What a shell ends with whose program was killed.
+const OF_KILLED: i32 = 128 + libc::SIGKILL;
 
 /// What a sandbox is made of and with.
 pub(super) struct Plan {
@@ -608,11 +610,12 @@ impl Runner {
 
     /// Puts away what was made, and tells the end.
     fn finish(&mut self) {
-        let end = match self.machine.phase() {
+        let mut end = match self.machine.phase() {
             Phase::Ended(end) => end,
             // Only a panic leads here.
             _ => End { how: How::Failed(Step::Sandbox, "a bug".to_owned()), gone: false },
         };
+        end.how = self.by_limits(end.how);
         self.put_away();
         match &end.how {
             How::Stopped | How::Exited(_) | How::Killed => {
@@ -624,6 +627,25 @@ impl Runner {
             tracing::error!("a process of a game cannot be killed");
         }
         self.tell(Phase::Ended(end));
+    }
+
+    /// How it ended, where it met its limits; that it did is told in any case.
+    fn by_limits(&self, how: How) -> How {
+        let Some(Plan { group: Some(group), spec, .. }) = &self.plan else { return how };
+        let (overruns, limits) = (group.overruns(), &spec.limits);
+        if let Some(limit) = limits.processes.filter(|_| overruns.refused > 0) {
+            let refused = overruns.refused;
+            tracing::warn!(refused, limit, "a game wanted more processes than it may have");
+        }
+        let Some(limit) = limits.memory.filter(|_| overruns.killed > 0) else { return how };
+        let killed = overruns.killed;
+        tracing::warn!(killed, limit, "processes of a game were killed: its memory was used up");
+        match how {
+            How::Exited(Exit::Signal(libc::SIGKILL) | Exit::Code(OF_KILLED))
+            | How::DisplayEnded(Exit::Signal(libc::SIGKILL))
+            | How::SandboxLost => How::OutOfMemory(ByteSize(limit)),
+            how => how,
+        }
     }
 
     fn put_away(&mut self) {

@@ -275,7 +275,6 @@ impl Game for Sandbox {
             cpu: Some(processes::cpu(&below)),
             memory: Some(processes::memory(&below)),
             processes: u32::try_from(below.len()).ok(),
-            killed_for_memory: None,
         }
     }
 

@@ -97,6 +97,7 @@ impl GameSource {
             How::Exited(confine::Exit::Code(0)) if drew => Some(Ok(SourceEvent::Ended)),
             How::Exited(confine::Exit::Code(status)) => exited(Exit::Status(status)),
             How::Exited(confine::Exit::Signal(signal)) => exited(Exit::Signal(signal)),
+            How::OutOfMemory(limit) => exited(Exit::OutOfMemory(limit)),
             how => {
                 let last = last.map(|line| format!(": {line}")).unwrap_or_default();
                 Some(Err(SourceError::Failed(format!("{how}{last}"))))

@@ -2,9 +2,11 @@
 
 use std::fs;
 
+use host::confine::Mark;
+use host::confine::cgroup::{Controller, Tree};
 use serde_json::json;
 
-use crate::bed::{Bed, Game, bed, open_to_all};
+use crate::bed::{Bed, Game, bed, logged, open_to_all};
 use crate::common::create_with;
 use crate::player::{ended, join, said};
 
@@ -64,6 +66,29 @@ async fn how_a_game_ended_that_has_drawn_nothing_is_told_in_plain_words() {
         assert_eq!(end(&bed, game, false).await, told, "{game}");
     }
     assert_counted(&bed, &[("game_exited", 2), ("game_crashed", 1)]);
+    bed.server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_plays_a_game_that_takes_too_much_memory_is_told_so() {
+    // Unbounded, it would take the machine's.
+    let tree = Tree::find(&Mark::own().unwrap());
+    if !tree.as_ref().is_ok_and(|tree| tree.has(Controller::Memory)) {
+        let must = std::env::var_os("NEARLIGHT_HOST").is_some_and(|value| value == "1");
+        assert!(!must, "NEARLIGHT_HOST is set, and {tree:?}");
+        println!("left out: no memory is bounded here: {tree:?}");
+        return;
+    }
+    // Looks for the end of a line that has none.
+    let mut eater = script("eater", "exec tail /dev/zero");
+    eater.entry += "[limits]\nmemory_mib = 176\nhome_mib = 16\n";
+    let Some(bed) = bed(&[], &[eater], |_| {}).await else { return };
+    bed.clock.crawl();
+    let told = "The game crashed at once: it took more memory than its limit of 192 MiB.";
+    assert_eq!(end(&bed, "eater", false).await, told);
+    assert_counted(&bed, &[("game_crashed", 1)]);
+    let warned = logged(&["WARN", "eater-", "more memory than its limit of 192 MiB"]);
+    assert_eq!(warned.len(), 1, "{warned:?}");
     bed.server.shut_down().await;
 }
 

@@ -25,8 +25,15 @@ pub struct Usage {
     pub memory: Option<u64>,
     /// Processes and threads now.
     pub processes: Option<u32>,
+}
+
+/// How often processes met their limits; 0 where nothing counts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Overruns {
     /// Processes that were killed because the memory was used up.
-    pub killed_for_memory: Option<u64>,
+    pub(crate) killed: u64,
+    /// Processes and threads that were refused because there were as many as may be.
+    pub(crate) refused: u64,
 }
 
 /// A group of processes. It stays until [`remove`](Self::remove).
@@ -215,7 +222,7 @@ impl Group {
 
     /// What the processes have used.
     pub fn usage(&self) -> Usage {
-        let read = |controller, file| fs::read_to_string(self.path(controller, file)?).ok();
+        let read = |controller, file| self.read(controller, file);
         let number = |controller, file| read(controller, file)?.trim().parse::<u64>().ok();
         let cpu = match self.version {
             Version::Two => read(Controller::Cpu, "cpu.stat")
@@ -225,18 +232,33 @@ impl Group {
                 number(Controller::CpuAccounting, "cpuacct.usage").map(Duration::from_nanos)
             }
         };
-        let (memory, events) = match self.version {
-            Version::Two => ("memory.current", "memory.events"),
-            Version::One => ("memory.usage_in_bytes", "memory.oom_control"),
+        let memory = match self.version {
+            Version::Two => "memory.current",
+            Version::One => "memory.usage_in_bytes",
         };
         Usage {
             cpu,
             memory: number(Controller::Memory, memory),
             processes: number(Controller::Processes, "pids.current")
                 .and_then(|number| u32::try_from(number).ok()),
-            killed_for_memory: read(Controller::Memory, events)
-                .and_then(|text| entry(&text, "oom_kill")),
         }
+    }
+
+    /// How often the processes have met their limits by now.
+    pub(crate) fn overruns(&self) -> Overruns {
+        let count = |controller, file, word| entry(&self.read(controller, file)?, word);
+        let memory = match self.version {
+            Version::Two => "memory.events",
+            Version::One => "memory.oom_control",
+        };
+        Overruns {
+            killed: count(Controller::Memory, memory, "oom_kill").unwrap_or(0),
+            refused: count(Controller::Processes, "pids.events", "max").unwrap_or(0),
+        }
+    }
+
+    fn read(&self, controller: Controller, file: &str) -> Option<String> {
+        fs::read_to_string(self.path(controller, file)?).ok()
     }
 
     fn path(&self, controller: Controller, file: &str) -> Option<PathBuf> {
@@ -354,16 +376,30 @@ mod tests {
         write("cpu.stat", "usage_usec 2500\nuser_usec 2000\n");
         write("memory.current", "4096\n");
         write("pids.current", "3\n");
-        write("memory.events", "low 0\noom 2\noom_kill 1\noom_group_kill 0\n");
         let expected = Usage {
             cpu: Some(Duration::from_micros(2_500)),
             memory: Some(4_096),
             processes: Some(3),
-            killed_for_memory: Some(1),
         };
         assert_eq!(group.usage(), expected);
         write("cpu.stat", "usage_usec x");
         assert_eq!(group.usage().cpu, None);
+    }
+
+    #[test]
+    fn limits_that_were_met_are_counted_as_the_kernel_writes_it() {
+        let memory = [
+            (Version::One, "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"),
+            (Version::Two, "memory.events", "low 0\noom 2\noom_kill 1\noom_group_kill 0\n"),
+        ];
+        for (version, file, text) in memory {
+            let base = tempfile::tempdir().unwrap();
+            let group = tree(version, base.path()).make("a", &Limits::default()).unwrap();
+            assert_eq!(group.overruns(), Overruns::default());
+            group.write(Controller::Memory, file, text).unwrap();
+            group.write(Controller::Processes, "pids.events", "max 7\n").unwrap();
+            assert_eq!(group.overruns(), Overruns { killed: 1, refused: 7 });
+        }
     }
 
     #[test]
