@@ -24,4 +24,5 @@ mod player;
 mod reload;
 mod side_by_side;
 mod smaller;
+mod soundless;
 mod starts;

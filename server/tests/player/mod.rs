@@ -33,7 +33,18 @@ pub async fn join_as(
     codec: Codec,
     change: impl FnOnce(String) -> String,
 ) -> Client {
-    let (mut client, offer) = Client::offer(Wish::PAGE).await;
+    join_with(Wish::PAGE, node, session, codec, change).await
+}
+
+/// The same as another client than a page that hears nothing.
+pub async fn join_with(
+    wish: Wish,
+    node: &Arc<Node>,
+    session: &Session,
+    codec: Codec,
+    change: impl FnOnce(String) -> String,
+) -> Client {
+    let (mut client, offer) = Client::offer(wish).await;
     let offer = change(offer);
     let reply = session.ask(Method::POST, "/whep").bearer(&session.token).sdp(offer).of(node).await;
     assert_eq!(reply.status, 201, "{}", reply.text());
