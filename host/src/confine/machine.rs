@@ -1,22 +1,23 @@
 //! The life of a hosted game, without input or output. It is told the time.
 //!
 //! ```text
-//!           Start           Opened                   DisplayReady           Launch
+//!            Start           Opened                   DisplayReady           Launch
 //!  Created ───────▶ Opening ───────▶ Starting(display) ─────────▶ Waiting ─────────▶ Starting(game)
-//!                      │                     │  └── where Launch came before ────────────▶│    │
-//!                      │                     │                       │                    │    │
-//!                      │ failed,             │ failed, too late,     │ Stop,              │    │ GameStarted
-//!                      │ too late, Stop      │ Stop                  │ display ended      │    ▼
-//!                      ▼                     ▼                       ▼          failed,   │  Running ⇄ Suspended
-//!                  Stopping(kill) ◀──────────┴───────────────────────┴────────────────────┤    │        │
-//!                      │    ▲                                            display or game  │    │        │
-//!                      │    │                                            ended            └────┼────────┤
-//!                      │    └──── game ended, grace over ──── Stopping(term) ◀─── Stop ────────┴────────┘
-//!          Gone,       ▼
-//!          too late  Ended(how)          from each but the last: Kill ──▶ Stopping(kill)
+//!     │              │   │              │      └─ Launch came before ┼────────────────▲ │    │    │
+//!     │ Stop,        │   │ too late,    │ failed,                    │          failed, │    │    │ GameStarted
+//!     │ Kill         │   │ Stop         │ too late,                  │ Stop    too late │    │    ▼
+//!     │              │   ▼              │ Stop                       │                  │    │  Running ⇄ Suspended
+//!     │       failed │ Stopping(kill) ◀─┴────────────────────────────┴──────────────────┘    │     │      │
+//!     │              │     │     ▲                                                      Stop │     │ Stop │ Stop
+//!     │              │     │     │                                                           ▼     ▼      ▼
+//!     │              │     │     └──── game ended, game failed, grace over ───────────────── Stopping(term)
+//!     │              │     │ Gone, too late
+//!     └──────────────┴─────┴───▶ Ended(how)
 //! ```
 //!
-//! Suspend is remembered where it comes before the game runs.
+//! In each state between Created and Stopping(kill): Kill, or the end of the display or of the game, leads to
+//! Stopping(kill); Gone to Ended(the sandbox is lost). Suspend is remembered where it comes before the game runs:
+//! GameStarted leads to Suspended then. What could not be frozen is Running again.
 //!
 //! A driver hands every event to [`Machine::handle`], carries out what [`Machine::poll_action`] yields
 //! until it yields nothing, and calls again with [`Event::Timeout`] at [`Machine::poll_timeout`].
