@@ -386,6 +386,32 @@ async fn a_damaged_save_is_refused_and_the_one_before_it_played() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_save_that_was_chosen_is_refused_and_the_newest_played() {
+    let Some(bed) = bed(&["saves.versions=1000"], &[("diary", DIARY)]) else { return };
+    let mut diary = String::new();
+    for _ in 0..2 {
+        let play = bed.start("diary", ANNE, None).await;
+        diary = bed.written(&play, &diary).await;
+        bed.end(&play).await;
+    }
+    let ids = bed.ids("diary", ANNE).await;
+    // With others before it, and with none.
+    for chosen in [&ids[1], &ids[ids.len() - 1]] {
+        let all = bed.ids("diary", ANNE).await;
+        let at = all.iter().rev().position(|id| id == chosen).unwrap();
+        fs::write(&bed.archives()[at], "").unwrap();
+        let play = bed.start("diary", ANNE, Some(chosen)).await;
+        let told = bed.begun(&play).await;
+        assert_eq!(told["restored"], all[0].as_str());
+        let refused = told["refused"].as_array().unwrap();
+        assert_eq!((refused.len(), &refused[0]["id"]), (1, &json!(chosen)));
+        diary = bed.written(&play, &diary).await;
+        bed.end(&play).await;
+    }
+    assert_eq!(diary.lines().count(), 4, "nothing of what was played is lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_crash_keeps_the_last_state_and_what_was_there() {
     let Some(bed) = bed(&[], &[("crashes", CRASHES)]) else { return };
     // It crashes at once, however long that takes here.

@@ -1442,7 +1442,7 @@ export interface components {
             player_key?: components["schemas"]["PlayerKey"] | null;
             /**
              * @description The save to begin with, by its `id`, or `none` to begin afresh; without it the newest. Of a damaged one the node
-             *     tells in [`Session::saves`], and takes the newest whole one before it.
+             *     tells in [`Session::saves`], and takes the newest whole one.
              */
             save?: string | null;
             /** @description Wishes for the picture. */

@@ -109,7 +109,7 @@ impl Keep {
     }
 
     /// Puts into a new home what the session begins with: the version that is wished for, or where it is damaged the
-    /// newest whole one before it. Yields what lies at the game's paths then.
+    /// newest whole one. Yields what lies at the game's paths then.
     ///
     /// # Errors
     /// What cannot be read or written, for people: the game must not be started then.
@@ -150,13 +150,18 @@ impl Keep {
     }
 
     /// The versions that come into question, the best first.
-    fn candidates<'a>(&self, listed: &'a [Listed]) -> Result<&'a [Listed], String> {
+    fn candidates<'a>(&self, listed: &'a [Listed]) -> Result<Vec<&'a Listed>, String> {
         match self.wish {
-            Wish::Fresh => Ok(&[]),
-            Wish::Newest => Ok(listed),
+            Wish::Fresh => Ok(Vec::new()),
+            Wish::Newest => Ok(listed.iter().collect()),
             Wish::Version(wished) => {
-                let at = listed.iter().position(|each| each.version == wished);
-                at.and_then(|at| listed.get(at..)).ok_or_else(|| RestoreError::Absent.to_string())
+                let is_it = |each: &&Listed| each.version == wished;
+                let (mut best, others): (Vec<_>, Vec<_>) = listed.iter().partition(is_it);
+                if best.is_empty() {
+                    return Err(RestoreError::Absent.to_string());
+                }
+                best.extend(others);
+                Ok(best)
             }
         }
     }

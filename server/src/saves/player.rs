@@ -54,7 +54,7 @@ pub enum Wish {
     Newest,
     /// Nothing.
     Fresh,
-    /// This version, or where that is damaged the newest whole one before it.
+    /// This version, or where that is damaged the newest whole one.
     Version(Version),
 }
 

@@ -34,7 +34,7 @@ pub struct NewSession {
     #[serde(default)]
     pub player: Option<String>,
     /// The save to begin with, by its `id`, or `none` to begin afresh; without it the newest. Of a damaged one the node
-    /// tells in [`Session::saves`], and takes the newest whole one before it.
+    /// tells in [`Session::saves`], and takes the newest whole one.
     #[serde(default)]
     pub save: Option<String>,
     /// On a rented node: what the player acknowledges receipts with. Without it they say that nobody does.
