@@ -11,11 +11,13 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Bed, bed, bed_with, ended, eventually, in_home, must_run, said, shell, spec, until};
+use common::{
+    Bed, bed, bed_with, ended, eventually, in_home, must_run, open_to_all, said, shell, spec, until,
+};
 use media::ByteSize;
 use nearlight_host::Game as _;
 use nearlight_host::confine::cgroup::{Controller, Tree};
-use nearlight_host::confine::{End, Exit, How, Mark, Phase, Program, Sandbox};
+use nearlight_host::confine::{Bubblewrap, Config, End, Exit, How, Mark, Phase, Program, Sandbox};
 
 /// Whether a control group bounds this here; a machine that must run everything must have it.
 fn is_bounded(bed: &Bed, controller: Controller) -> bool {
@@ -23,7 +25,7 @@ fn is_bounded(bed: &Bed, controller: Controller) -> bool {
     let has = tree.as_ref().is_ok_and(|tree| tree.has(controller));
     assert!(has || !must_run(), "NEARLIGHT_HOST is set, and {tree:?}");
     if !has {
-        println!("left out: {}", bed.confinement.found().limits);
+        println!("left out: {:?}", bed.confinement.found().limits);
     }
     has
 }
@@ -112,6 +114,23 @@ fn a_game_that_eats_memory_is_killed_for_it_alone() {
     let told = "the game took more memory than its limit of 192 MiB";
     assert_eq!(end.how.to_string(), told);
     assert_eq!(neighbour.phase(), Phase::Waiting);
+}
+
+#[test]
+fn that_nothing_bounds_games_is_told_by_a_node_and_by_its_doctor_in_the_same_words() {
+    let run = tempfile::tempdir().unwrap();
+    open_to_all(run.path());
+    let mut of_doctor = None;
+    let bed = bed_with(|config| {
+        config.limits = false;
+        of_doctor = Some(Config { run: run.path().to_owned(), ..config.clone() });
+    });
+    let words = "limits unavailable: switched off";
+    let checks = Bubblewrap::checks(&of_doctor.unwrap());
+    let limits = checks.iter().find(|check| check.what == "limits (cgroup)").unwrap();
+    assert_eq!(limits.verdict, Err(words.to_owned()));
+    let Some(bed) = bed else { return };
+    assert_eq!(bed.confinement.found().limits, Err(words.to_owned()));
 }
 
 #[test]

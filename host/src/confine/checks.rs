@@ -64,11 +64,9 @@ pub(super) fn checks(config: &Config) -> Vec<Check> {
         Ok(tree) => format!("by signals: {}", tree.missing().join(", ")),
         Err(reason) => format!("by signals: {reason}"),
     };
-    let of_tree = tree.map(|tree| match tree.missing() {
-        [] => format!("ok, {}", tree.version()),
-        missing => format!("{}, without {}", tree.version(), missing.join(", ")),
-    });
     let ok = |text: String| format!("ok, {text}");
+    let is_whole = tree.as_ref().is_ok_and(|tree| tree.missing().is_empty());
+    let of_tree = Tree::in_words(&tree).map(|words| if is_whole { ok(words) } else { words });
     let checks = [
         ("bubblewrap", bwrap.as_ref().map(told).map(ok).map_err(ToString::to_string)),
         ("Xvfb", display.as_ref().map(told).map(ok).map_err(ToString::to_string)),

@@ -83,8 +83,8 @@ pub struct Found {
     pub init: PathBuf,
     /// Whether games run under users of their own.
     pub own_users: bool,
-    /// What bounds them: `cgroup v2`, `cgroup v1` with what is missing, or the reason for nothing.
-    pub limits: String,
+    /// What bounds them: `cgroup v2`, or `cgroup v1` with what is missing; or `limits unavailable: ` and the reason.
+    pub limits: Result<String, String>,
     /// What games can have.
     pub offers: Offers,
 }
@@ -129,11 +129,7 @@ pub(super) fn parts(config: &Config) -> Result<Parts, Missing> {
     if let Ok(tree) = &limits {
         tree.remove_leftovers();
     }
-    let told = match &limits {
-        Ok(tree) if tree.missing().is_empty() => tree.version().to_string(),
-        Ok(tree) => format!("{}, without {}", tree.version(), tree.missing().join(", ")),
-        Err(reason) => format!("unavailable: {reason}"),
-    };
+    let told = Tree::in_words(&limits);
     let (init, joystick, xorg) = (host.init.clone(), host.joystick.clone(), host.xorg.clone());
     let passt = internet.as_ref().map(|tools| tools.passt.clone()).map_err(Clone::clone);
     let offers = Offers { xorg, joystick, devices, internet: passt, gpu: config.gpu.clone() };

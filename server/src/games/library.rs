@@ -267,6 +267,9 @@ fn find(config: &Config, kernel: Arc<dyn Kernel>) -> Result<Arc<dyn Host>, Strin
     let found = Bubblewrap::find(&confinement);
     let found = found.map_err(|missing| missing.to_string())?;
     tracing::info!(found = ?found.found(), "games are confined");
+    if let Err(unavailable) = &found.found().limits {
+        tracing::warn!("{unavailable}");
+    }
     Ok(Arc::new(found))
 }
 

@@ -154,6 +154,8 @@ mod tests {
         let mark = Mark::own().unwrap();
         let reason = tree("", "", &mark).unwrap_err();
         assert!(reason.contains("v2 is not mounted") && reason.contains("memory is not mounted"));
+        let words = Tree::in_words(&Err(reason.clone())).unwrap_err();
+        assert_eq!(words, format!("limits unavailable: {reason}"));
         tree("x - \n - cgroup2\n1 2 3", "::\n0:", &mark).unwrap_err();
     }
 

@@ -110,6 +110,15 @@ impl Tree {
         &self.missing
     }
 
+    /// What was found, in words for operators: what bounds games, or that and why nothing does.
+    pub(super) fn in_words(found: &Result<Self, String>) -> Result<String, String> {
+        match found {
+            Ok(tree) if tree.missing.is_empty() => Ok(tree.version.to_string()),
+            Ok(tree) => Ok(format!("{}, without {}", tree.version, tree.missing.join(", "))),
+            Err(reason) => Err(format!("limits unavailable: {reason}")),
+        }
+    }
+
     /// Makes a group with these limits.
     ///
     /// # Errors
