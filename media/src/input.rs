@@ -453,6 +453,9 @@ pub struct InputSupport {
     pub text: bool,
     /// It is better played with text than with keys by their place, until the user chooses.
     pub prefers_text: bool,
+    /// It is better pointed at than looked around in: the page should send where the pointer is and not capture the mouse, until
+    /// the user chooses.
+    pub prefers_absolute: bool,
     /// Gamepads.
     pub pads: PadsAs,
     /// Why gamepads and pens are no devices of the kernel, where what is played takes any.

@@ -154,6 +154,7 @@ async fn gamepads_a_dualsense_and_a_pen_are_the_kernels() {
     let input = taken(&mut client).await;
     assert_eq!((&input["pen"], &input["pads"]), (&json!("itself"), &json!("devices")), "{input}");
     assert_eq!((&input["pad_extras"], &input["no_devices"]), (&json!(true), &json!(null)));
+    assert_eq!(input["prefers_absolute"], true, "as entries are that do not say otherwise");
 
     let [first, second, ..] = Pad::ALL;
     let mut hands = Hands(&client, 0);

@@ -1161,6 +1161,8 @@ export interface components {
             pads: components["schemas"]["PadsAs"];
             /** @description Pens. */
             pen: components["schemas"]["TakenAs"];
+            /** @description The pointer's place is better than its motion, for which the mouse is captured, until the user chooses. */
+            prefers_absolute: boolean;
             /** @description Keys are better text than places, until the user chooses. */
             prefers_text: boolean;
             /** @description Text is taken. */

@@ -38,7 +38,7 @@ const shapes: Readonly<Record<ServerMessage['type'], Check>> = {
     hdr_declined: maybe(text),
     screen_refused: maybe(text),
     device: text,
-    input: maybe(object({ touch: taken, pen: taken, pad_extras: truth, text: truth, prefers_text: truth, pads: oneOf('devices', 'library', 'nothing'), no_devices: maybe(text) })),
+    input: maybe(object({ touch: taken, pen: taken, pad_extras: truth, text: truth, prefers_text: truth, prefers_absolute: truth, pads: oneOf('devices', 'library', 'nothing'), no_devices: maybe(text) })),
     microphone: oneOf('allowed', 'not_by_game', 'not_by_node', 'not_by_role'),
   }),
   ping: object({ id: number }),

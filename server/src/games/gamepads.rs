@@ -164,8 +164,9 @@ impl Gamepads {
 pub(super) struct GameInput {
     pub(super) display: Box<dyn InputSink>,
     pub(super) taken: Taken,
-    /// The entry says so.
+    /// The entry says both.
     pub(super) prefers_text: bool,
+    pub(super) prefers_absolute: bool,
 }
 
 impl InputSink for GameInput {
@@ -193,6 +194,7 @@ impl InputSink for GameInput {
         let has_pen = gamepads.as_ref().is_some_and(Gamepads::has_pen);
         InputSupport {
             prefers_text: self.prefers_text,
+            prefers_absolute: self.prefers_absolute,
             pad_extras: *pad_extras,
             pen: if has_pen { TakenAs::Itself } else { display.pen },
             pads: match gamepads {

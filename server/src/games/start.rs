@@ -4,7 +4,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use host::catalogue::{Entry, KeyboardMode, Values};
+use host::catalogue::{Entry, KeyboardMode, PointerMode, Values};
 use host::confine::{Phase, Program, command};
 use host::display::{Driver as _, Most, Screen, X11};
 use host::saves::State;
@@ -48,6 +48,7 @@ pub(super) struct Begun {
     rumble: Option<watch::Receiver<PadWishes>>,
     /// What the entry says of its input and its microphone.
     prefers_text: bool,
+    prefers_absolute: bool,
     listens: bool,
 }
 
@@ -119,9 +120,17 @@ pub(super) fn begin<T>(
     let mut display = X11.open(game).map_err(|error| error.to_string())?;
     display.set_rate(video.rate);
     display.set_size(video.size, video.dpi).map_err(|error| error.to_string())?;
-    let prefers_text = entry.keyboard == KeyboardMode::Text;
-    let listens = listens(entry);
-    let begun = Begun { hosted, display, written, sound, taken, rumble, prefers_text, listens };
+    let begun = Begun {
+        hosted,
+        display,
+        written,
+        sound,
+        taken,
+        rumble,
+        prefers_text: entry.keyboard == KeyboardMode::Text,
+        prefers_absolute: entry.display.pointer == PointerMode::Absolute,
+        listens: listens(entry),
+    };
     Ok((begun, restored))
 }
 
@@ -154,7 +163,17 @@ pub(super) fn play(
     played: Played<'_>,
     launch: impl FnOnce(&dyn Game, Program),
 ) -> Result<Running, String> {
-    let Begun { hosted, mut display, written, sound, taken, rumble, prefers_text, listens } = begun;
+    let Begun {
+        hosted,
+        mut display,
+        written,
+        sound,
+        taken,
+        rumble,
+        prefers_text,
+        prefers_absolute,
+        listens,
+    } = begun;
     let Played { video, booking, layout, clock, keep, share, told, drawn, meter, convert } = played;
     // Many games look only once.
     sound.set_layout(layout);
@@ -163,7 +182,7 @@ pub(super) fn play(
     let inner = display.source(video.rate, clock.clone(), convert);
     let inner = inner.map_err(|error| error.to_string())?;
     let input = display.input(clock.now()).map_err(|error| error.to_string())?;
-    let input = GameInput { display: input, taken, prefers_text };
+    let input = GameInput { display: input, taken, prefers_text, prefers_absolute };
     let keep = keep.map(|(keep, state)| {
         keep.begin(&hosted, state);
         keep

@@ -366,3 +366,14 @@ fn a_game_is_played_with_the_pictures_that_it_was_started_for_where_it_cannot_fo
     assert_eq!(prepared.fits(VideoMode { size: Size::new(640, 362), ..VIDEO }), Err("size"));
     assert_eq!(prepared.fits(VideoMode { rate: FrameRate::fps(30), ..VIDEO }), Err("rate"));
 }
+
+#[test]
+fn a_game_says_whether_its_player_points_or_looks_around() {
+    let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
+    for (more, points) in [("", true), ("[display]\npointer = \"relative\"", false)] {
+        let (run, folders) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let Some(app) = terminal(run.path(), folders.path(), more) else { return };
+        let cold = app.open(VIDEO, clock.clone(), &Start::default()).unwrap();
+        assert_eq!(cold.input.support().prefers_absolute, points);
+    }
+}

@@ -145,6 +145,8 @@ pub struct InputTaken {
     pub text: bool,
     /// Keys are better text than places, until the user chooses.
     pub prefers_text: bool,
+    /// The pointer's place is better than its motion, for which the mouse is captured, until the user chooses.
+    pub prefers_absolute: bool,
     /// Gamepads.
     pub pads: PadsAs,
     /// Why gamepads and pens are no devices of the kernel, where the game makes use of any.
@@ -154,8 +156,16 @@ pub struct InputTaken {
 
 impl From<media::InputSupport> for InputTaken {
     fn from(support: media::InputSupport) -> Self {
-        let media::InputSupport { touch, pen, pad_extras, text, prefers_text, pads, no_devices } =
-            support;
+        let media::InputSupport {
+            touch,
+            pen,
+            pad_extras,
+            text,
+            prefers_text,
+            prefers_absolute,
+            pads,
+            no_devices,
+        } = support;
         let pads = match pads {
             media::PadsAs::Devices => PadsAs::Devices,
             media::PadsAs::Library => PadsAs::Library,
@@ -168,7 +178,7 @@ impl From<media::InputSupport> for InputTaken {
             media::TakenAs::Nothing => TakenAs::Nothing,
         };
         let (touch, pen) = (taken(touch), taken(pen));
-        Self { touch, pen, pad_extras, text, prefers_text, pads, no_devices }
+        Self { touch, pen, pad_extras, text, prefers_text, prefers_absolute, pads, no_devices }
     }
 }
 
