@@ -479,7 +479,6 @@ test('the gamepad on the screen is arranged, and is as it was left after a reloa
       await tab.state('live');
       // It is offered once the game is known to take gamepads.
       await tab.until(() => window.nearlight.hello?.input?.pads !== undefined);
-      await tab.press(page.getByRole('button', { name: 'Touch: look and move' }), 'tap');
       await tab.press(page.getByRole('button', { name: 'Touch: direct' }), 'tap');
     };
     const a = page.locator('.touch-pad').getByRole('button', { name: 'A', exact: true });

@@ -141,6 +141,39 @@ game('terminal', 'the pointer is the one that the game shows, and is hidden when
   await other(undefined);
 });
 
+game('terminal', 'the mouse selects and pastes, and is not captured', async (tab) => {
+  const { page } = tab;
+  await page.evaluate(() => {
+    window.locks = 0;
+    document.querySelector('.surface').requestPointerLock = async () => { window.locks += 1; };
+  });
+  // A word that is most of a line, and clears the screen when it is a command.
+  const word = 'a'.repeat(40);
+  const empty = await still(tab);
+  await shell(tab, `alias ${word}=clear; for a in $(seq 99); do echo ${word}; done`);
+  await tab.pictureChanges(empty, 0.15);
+  await tab.inputs();
+  // The shell may not have written all of it at first: then once more.
+  await until('a screen that is cleared', async () => {
+    await page.mouse.move(...(await tab.at(0.002, 0.4)));
+    await page.mouse.down();
+    await page.mouse.move(...(await tab.at(0.95, 0.4)), { steps: 4 });
+    await page.mouse.up();
+    await page.mouse.click(...(await tab.at(0.5, 0.6)), { button: 'middle' });
+    await page.keyboard.press('Enter');
+    return changed(empty, await still(tab)) < 0.08 ? true : undefined;
+  });
+  const kinds = new Set(await tab.inputs());
+  assert.ok(kinds.has('button') && kinds.has('absolute') && !kinds.has('relative'), [...kinds].join());
+  assert.equal(await page.evaluate(() => document.pointerLockElement), null);
+  assert.equal(await page.evaluate(() => window.locks), 0, 'it was not asked for either');
+  // Who asks for it has it captured nevertheless.
+  await page.evaluate(() => { delete document.querySelector('.surface').requestPointerLock; });
+  await tab.press(page.getByRole('button', { name: 'Capture mouse' }));
+  await tab.freeMouse();
+  await page.getByText('The mouse is free').waitFor({ state: 'attached' });
+});
+
 game('terminal', 'who watches sees the pointer where the player points', async (player) => {
   await player.page.mouse.move(...(await player.at(0.3, 0.6)));
   assert.equal(await drawn(player), undefined, 'the player has one of its own');
@@ -167,8 +200,8 @@ game('terminal', 'fingers move a pointer that is seen', async (tab) => {
     await cdp.send('Input.dispatchTouchEvent', { type, touchPoints: type === 'touchEnd' ? [] : [{ x: left, y: top }] });
   };
   assert.equal(await drawn(tab), undefined);
-  // Touch: direct, the second of its ways.
-  await tab.page.evaluate(() => { [...document.querySelectorAll('.bar button')].find((each) => each.textContent.includes('Touch')).click(); });
+  // Nobody chose: what is pointed at has fingers as they are.
+  assert.equal(await tab.page.evaluate(() => [...document.querySelectorAll('.bar button')].find((each) => each.textContent.includes('Touch')).textContent), 'Touch: direct');
   await finger('touchStart', 0.4, 0.4);
   const moves = async () => { for (const x of [0.31, 0.3]) await finger('touchMove', x, 0.7); };
   await moves();
@@ -236,7 +269,7 @@ game('fingers', 'fingers are as many as they are, where they are, and none stays
 
 game('terminal', 'a pen draws as the mouse’s button does, and what is lost in it is said', async (tab) => {
   await tab.until(() => window.nearlight.hello?.input !== undefined);
-  assert.deepEqual(await tab.page.evaluate(() => window.nearlight.hello.input), { touch: 'pointer', pen: 'pointer', pad_extras: false, text: true, prefers_text: true, pads: 'nothing' });
+  assert.deepEqual(await tab.page.evaluate(() => window.nearlight.hello.input), { touch: 'pointer', pen: 'pointer', pad_extras: false, text: true, prefers_text: true, prefers_absolute: true, pads: 'nothing' });
   await tab.page.keyboard.type('seq 1111111111111111 1111111111111150');
   await tab.page.keyboard.press('Enter');
   const written = await still(tab);

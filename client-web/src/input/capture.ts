@@ -96,6 +96,15 @@ export class InputCapture {
     return this.pointer.isLocked;
   }
 
+  /** Whether a press leaves the pointer as it is, and does not lock it. */
+  get pointerIsFree(): boolean {
+    return this.pointer.isFree;
+  }
+
+  setPointerFree(free: boolean): void {
+    this.pointer.isFree = free;
+  }
+
   get keyMap(): KeyMap {
     return this.keyboard.map;
   }

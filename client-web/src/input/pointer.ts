@@ -14,6 +14,7 @@ export interface PointerOptions {
 }
 
 export class Pointer {
+  private free = false;
   private readonly abort = new AbortController();
   private readonly wheel = new WheelScale();
   private readonly held = new Set<PointerButton>();
@@ -29,6 +30,7 @@ export class Pointer {
     // Raw updates come as the mouse reports; moves wait for the next animation frame.
     const moved = 'onpointerrawupdate' in surface ? 'pointerrawupdate' : 'pointermove';
     surface.addEventListener(moved, (event) => { this.moved(event as PointerEvent); }, { signal });
+    surface.addEventListener('pointerdown', (event) => { this.follow(event); }, { signal });
     surface.addEventListener('mousedown', (event) => { this.button(event, true); }, { signal });
     window.addEventListener('mouseup', (event) => { this.button(event, false); }, { signal });
     surface.addEventListener('wheel', (event) => { this.turned(event); }, { signal, passive: false });
@@ -36,6 +38,18 @@ export class Pointer {
       surface.addEventListener(name, (event) => { event.preventDefault(); }, { signal });
     }
     document.addEventListener('pointerlockchange', () => { this.lockChanged(); }, { signal });
+  }
+
+  /** What is played is pointed at: a press does not lock the pointer, only who asks for that does. */
+  get isFree(): boolean {
+    return this.free;
+  }
+
+  set isFree(free: boolean) {
+    if (free === this.free) return;
+    this.free = free;
+    // By a press from before it was known.
+    if (free) this.unlock();
   }
 
   get isLocked(): boolean {
@@ -74,8 +88,17 @@ export class Pointer {
     this.unlock();
   }
 
+  private isOther({ pointerType }: PointerEvent): boolean {
+    return pointerType === 'touch' || this.options.isPen(pointerType);
+  }
+
+  /** What is dragged beyond the picture goes on at its edge. */
+  private follow(event: PointerEvent): void {
+    if (this.free && !this.isLocked && !this.isOther(event)) this.surface.setPointerCapture(event.pointerId);
+  }
+
   private moved(event: PointerEvent): void {
-    if (event.pointerType === 'touch' || this.options.isPen(event.pointerType)) return;
+    if (this.isOther(event)) return;
     if (this.isLocked) {
       this.motion.moveBy(event.movementX, event.movementY);
     } else {
@@ -99,7 +122,7 @@ export class Pointer {
     if (this.isLocked) this.motion.settle();
     else this.motion.settle(this.options.place(event.clientX, event.clientY));
     if (this.sender.send({ kind: 'button', button, pressed }) && pressed) this.held.add(button);
-    if (pressed && !this.isLocked) {
+    if (pressed && !this.free && !this.isLocked) {
       this.lock().catch(() => undefined);
     }
   }

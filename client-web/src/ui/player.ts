@@ -44,7 +44,7 @@ import { Stick } from './stick.ts';
 import { VoiceControl } from './voice.ts';
 import { volumeChoice } from './volume.ts';
 import { Warning } from './warning.ts';
-import { announcement, company, ROLES } from './words.ts';
+import { announcement, company, howToBegin, MENU_KEYS, ROLES, withMouse } from './words.ts';
 
 /** What is to be played. */
 export interface PlayRequest {
@@ -75,10 +75,6 @@ export interface PlayerEvents {
   /** There is no session any more, and gamepads that were its are the page's. */
   readonly onPadsFree: () => void;
 }
-
-const LOOK = 'Click the picture to look around';
-/** Tab and, in full screen, Escape go to the session: this is the keyboard's way out, so it is on show. */
-const MENU_KEYS = 'Ctrl+Alt+Shift+M';
 
 /** Time between looks at the connection's averages, which are only taken while they are shown. */
 const AVERAGES_MS = 1_000;
@@ -206,7 +202,8 @@ export class Player {
         if (hello.input != null) {
           this.suggestTyping(hello.input.prefers_text);
           // Scenes take every finger, too, and are walked through with a stick on the screen.
-          this.suggestTouch(hello.input.touch === 'itself' && hello.input.text);
+          const takesFingers = hello.input.touch === 'itself' && hello.input.text;
+          this.suggestPointing(hello.input.prefers_absolute, takesFingers);
           this.controllers.tell(hello.input);
         }
       },
@@ -685,7 +682,8 @@ export class Player {
     if (this.input.isLocked) {
       this.input.unlockPointer();
     } else if (!(await this.input.lockPointer())) {
-      this.say('The browser refused to capture the mouse. Click the picture to try again');
+      const again = this.input.pointerIsFree ? '' : '. Click the picture to try again';
+      this.say(`The browser refused to capture the mouse${again}`);
     }
   }
 
@@ -694,7 +692,7 @@ export class Player {
     this.element.classList.toggle('locked', locked);
     // With the keyboard locked, Escape is the session's own.
     const free = this.keyboardLocked ? `${MENU_KEYS} frees the mouse` : 'Press Esc to free the mouse';
-    this.say(locked ? free : LOOK);
+    this.say(locked ? free : withMouse(this.input.pointerIsFree));
   }
 
   /** Sessions without sound show nothing of it. */
@@ -716,7 +714,21 @@ export class Player {
     this.bar.showTouchMode(way);
   }
 
-  /** What takes every finger has them as they are, until the user chooses. */
+  /** What is pointed at leaves the mouse free, and has fingers as they are, as has what takes every one. */
+  private suggestPointing(isPointedAt: boolean, takesFingers: boolean): void {
+    const before = this.beginning;
+    const isShown = this.hint.textContent === before;
+    this.input.setPointerFree(isPointedAt);
+    this.suggestTouch(isPointedAt || takesFingers);
+    // The picture may have come first, and what was said with it is wrong then.
+    if (isShown && this.beginning !== before) this.say(this.beginning);
+  }
+
+  private get beginning(): string {
+    return howToBegin(isCoarse() ? 'fingers' : 'mouse', { isFree: this.input.pointerIsFree, isDirect: this.input.touchMode === 'direct' });
+  }
+
+  /** Fingers are as they are, until the user chooses. */
   private suggestTouch(direct: boolean): void {
     if (!direct || this.touchChosen || this.input.touchMode === 'direct') return;
     this.input.setTouchMode('direct');
@@ -752,7 +764,7 @@ export class Player {
       this.tell(news);
       return;
     }
-    this.say(isCoarse() ? 'Left thumb moves, right thumb looks, tap to click' : `${LOOK}. ${MENU_KEYS} opens the menu`);
+    this.say(this.beginning);
   }
 
   /** A passing hint; its animation takes it away. */

@@ -16,6 +16,20 @@ export const STARTS: Readonly<Record<StartStep, string>> = {
   picture: 'First picture',
 };
 
+/** Tab and, in full screen, Escape go to the session: this is the keyboard's way out, so it is on show. */
+export const MENU_KEYS = 'Ctrl+Alt+Shift+M';
+
+/** What to do with a mouse that nothing captured. */
+export function withMouse(isFree: boolean): string {
+  return isFree ? 'The mouse is free' : 'Click the picture to look around';
+}
+
+/** How to begin with what there is. `isFree`: a click does not capture the mouse; `isDirect`: fingers are as they are. */
+export function howToBegin(has: 'mouse' | 'fingers', { isFree, isDirect }: { readonly isFree: boolean; readonly isDirect: boolean }): string {
+  if (has === 'fingers') return isDirect ? 'Touch what you would click' : 'Left thumb moves, right thumb looks, tap to click';
+  return isFree ? `${MENU_KEYS} opens the menu` : `${withMouse(false)}. ${MENU_KEYS} opens the menu`;
+}
+
 export const REFUSED: Readonly<Record<RefusedReason, { readonly title: string; readonly advice: string }>> = {
   refused: { title: 'No room right now', advice: 'There is room again when somebody leaves.' },
   unplayable: { title: 'This cannot be played here now', advice: 'Whoever runs the node can change that.' },

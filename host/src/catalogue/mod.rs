@@ -211,7 +211,7 @@ pub enum TouchMode {
     Multi,
 }
 
-/// What the page should do with the pointer.
+/// What the page should do with the pointer, until the player chooses otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PointerMode {
