@@ -36,7 +36,8 @@ describe('the examples of the HTTP interface', () => {
       const files = {
         // Each is a module, whether it imports anything or not.
         'tsconfig.json': JSON.stringify({ extends: here('../tsconfig.base.json'), compilerOptions: { moduleDetection: 'force' } }),
-        'node.d.ts': NODE,
+        // No call has such a name.
+        'of-node.d.ts': NODE,
       };
       for (const [, name, text] of examples(openapi).matchAll(/^## (\w+)$.*?^```ts\n(.*?)^```$/gms)) files[`${name}.ts`] = text;
       for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
