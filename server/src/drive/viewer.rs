@@ -11,7 +11,7 @@ mod events;
 
 use std::sync::Arc;
 
-use media::{Bitrate, Codec, MOST_PADS, MediaTime, PictureKind, TransportEvent};
+use media::{Bitrate, Codec, InputSeq, MOST_PADS, MediaTime, PictureKind, TransportEvent};
 use session::admission::ViewerPermit;
 use session::hands::Who;
 use session::invitations::Role;
@@ -75,6 +75,8 @@ pub(super) struct Viewer {
     connected: bool,
     visible: bool,
     greeted: bool,
+    /// What its client has done last.
+    newest_input: InputSeq,
     /// It is given up then, while nobody is connected.
     deadline: Option<MediaTime>,
     rates: Rates,
@@ -152,6 +154,7 @@ impl Viewer {
             connected: false,
             visible: true,
             greeted: false,
+            newest_input: InputSeq::default(),
             rates,
             over: None,
             node,

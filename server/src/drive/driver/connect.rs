@@ -1,6 +1,6 @@
 //! Clients that come: what each is answered, and the encoders that it gets.
 
-use media::{Bitrate, TransportEvent};
+use media::{Bitrate, InputSeq, TransportEvent};
 use session::hands::PLAYER;
 use session::machine::{Event, Phase};
 use session::rate::Part;
@@ -156,7 +156,8 @@ impl Driver {
         }
         self.past_client = None;
         self.use_encoders(media);
-        self.player_lets_go();
+        // The client may count from one.
+        self.player_lets_go(InputSeq::default());
         let now = self.node.clock.now();
         self.client.reset(now);
         (self.greeted, self.follows) = (false, false);

@@ -251,9 +251,9 @@ impl Driver {
                 }
                 self.send_past_hidden();
                 self.tell(Event::Visibility(visible));
-                if !visible && self.machine.phase() == Phase::Live {
-                    // Others watch, so that the session goes on.
-                    self.player_lets_go();
+                if !visible && self.machine.is_drawing() {
+                    // Others watch, so that the session goes on. The same client may come back, and older motion is late.
+                    self.player_lets_go(self.newest_input);
                 }
             }
             Ok(Said::Acknowledged { chain, sequence, signature }) => {
@@ -376,6 +376,12 @@ impl Driver {
         let now = self.node.clock.now();
         let live = self.machine.phase() == Phase::Live;
         match deed {
+            // Nobody did that who is away by now.
+            Deed::Does(who, input @ SequencedInput { event: InputEvent::ReleaseAll, .. })
+                if live =>
+            {
+                self.does(now, who, input);
+            }
             Deed::Does(who, input) if live => self.inject(now, who, input),
             // While the player is away nobody plays, but gamepads come and go.
             Deed::Does(
@@ -414,11 +420,11 @@ impl Driver {
         self.catch_up();
     }
 
-    /// The player is about to be another client; whoever plays beside it holds on to what it has.
-    pub(super) fn player_lets_go(&mut self) {
+    /// The player holds nothing any more, and nothing of his counts that is not newer than `seq`; whoever plays beside him
+    /// holds on to what he has.
+    pub(super) fn player_lets_go(&mut self, seq: InputSeq) {
         let (now, newest, sink) = (self.node.clock.now(), self.newest_input, &mut self.input);
-        // Nothing older comes any more, and the next client may count from one.
-        let input = SequencedInput { seq: InputSeq::default(), event: InputEvent::ReleaseAll };
+        let input = SequencedInput { seq, event: InputEvent::ReleaseAll };
         self.hands.does(PLAYER, input, |event| {
             let Some(sink) = sink else { return };
             match event {

@@ -156,6 +156,7 @@ impl Viewer {
         self.stand_up();
         if self.told.is_some() {
             // What the client before held nobody holds any more, and this one may count from one.
+            self.newest_input = InputSeq::default();
             self.lets_go().await;
         }
         self.audience.sound().renew(self.who);
@@ -171,11 +172,10 @@ impl Viewer {
         self.show_status();
     }
 
-    /// A co-player holds nothing any more.
+    /// A co-player holds nothing any more; nothing older counts.
     pub(super) async fn lets_go(&mut self) {
         if self.role.plays() {
-            let release =
-                SequencedInput { seq: InputSeq::default(), event: InputEvent::ReleaseAll };
+            let release = SequencedInput { seq: self.newest_input, event: InputEvent::ReleaseAll };
             self.audience.does(self.who, release, DataChannel::Input).await;
         }
     }

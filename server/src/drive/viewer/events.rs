@@ -142,6 +142,9 @@ impl Viewer {
             Ok(input) => input,
             Err(error) => return self.bad_message(&error),
         };
+        if input.seq.is_after(self.newest_input) {
+            self.newest_input = input.seq;
+        }
         let lets_go = input.event == InputEvent::ReleaseAll;
         // A page lets go when it loses the focus, whether it may hold anything or not.
         if lets_go && !self.role.plays() {
