@@ -9,7 +9,7 @@
 //!
 //! ```text
 //!       input           damage
-//!  No ─────────▶ Waits ────────▶ Due      each picture leads back to No
+//!  No ─────────▶ Waits ────────▶ Due      a picture leads from Due back to No
 //! ```
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -85,7 +85,10 @@ impl Gate {
         let paid = debt.min(self.interval / STRETCH);
         self.opens = next.max(soonest) + paid;
         self.debt = debt.saturating_sub(paid);
-        self.pull = Pull::No;
+        // What input changed may be drawn behind a picture that was due anyway.
+        if self.pull == Pull::Due {
+            self.pull = Pull::No;
+        }
     }
 
     /// How early the next picture may be.
@@ -198,6 +201,20 @@ mod tests {
         }
         // Eight milliseconds.
         assert_eq!(gaps, [11_250, 11_250, 11_250, 11_250, 11_250, 11_250, 10_500, 10_000]);
+    }
+
+    #[test]
+    fn a_picture_that_was_due_anyway_takes_nothing_from_what_input_changes() {
+        let start = Instant::now();
+        let mut gate = gate(start);
+        gate.on_damage();
+        gate.on_input();
+        gate.pass(start);
+        gate.on_damage();
+        assert_eq!(gate.opens(start + ms(2)), start + ms(2));
+        gate.pass(start + ms(2));
+        gate.on_damage();
+        assert!(gate.opens(start + ms(3)) > start + ms(3), "it was shown");
     }
 
     #[test]

@@ -375,8 +375,6 @@ impl XSource {
     fn take(&mut self, image: &mut Making) -> Result<Damage, DisplayError> {
         let Viewport { size, .. } = self.view;
         let x = self.link.x();
-        // What was put in by now pulls no other picture.
-        self.aim.nudge.take();
         x.damage_subtract(self.damage, NONE, self.parts)?;
         if self.seen.aside {
             x.xfixes_union_region(self.parts, self.aside, self.parts)?;
