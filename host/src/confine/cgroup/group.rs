@@ -247,12 +247,17 @@ impl Group {
     /// How often the processes have met their limits by now.
     pub(crate) fn overruns(&self) -> Overruns {
         let count = |controller, file, word| entry(&self.read(controller, file)?, word);
-        let memory = match self.version {
-            Version::Two => "memory.events",
-            Version::One => "memory.oom_control",
+        // Kills are counted whoever's memory was used up, the machine's too; of version 2 it is told whether the limit was met.
+        let (memory, was_met) = match self.version {
+            Version::Two => {
+                let met = count(Controller::Memory, "memory.events", "oom");
+                ("memory.events", met.is_some_and(|met| met > 0))
+            }
+            Version::One => ("memory.oom_control", true),
         };
+        let killed = count(Controller::Memory, memory, "oom_kill");
         Overruns {
-            killed: count(Controller::Memory, memory, "oom_kill").unwrap_or(0),
+            killed: killed.filter(|_| was_met).unwrap_or(0),
             refused: count(Controller::Processes, "pids.events", "max").unwrap_or(0),
         }
     }
@@ -388,17 +393,22 @@ mod tests {
 
     #[test]
     fn limits_that_were_met_are_counted_as_the_kernel_writes_it() {
-        let memory = [
-            (Version::One, "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"),
-            (Version::Two, "memory.events", "low 0\noom 2\noom_kill 1\noom_group_kill 0\n"),
+        let control = "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n";
+        // Where the limit was not met, it was the machine's memory that was used up.
+        let memory: [(_, &[(&str, &str)], u64); 3] = [
+            (Version::One, &[("memory.oom_control", control)], 1),
+            (Version::Two, &[("memory.events", "low 0\noom 2\noom_kill 1\noom_group_kill 0\n")], 1),
+            (Version::Two, &[("memory.events", "low 0\noom 0\noom_kill 1\noom_group_kill 0\n")], 0),
         ];
-        for (version, file, text) in memory {
+        for (version, files, killed) in memory {
             let base = tempfile::tempdir().unwrap();
             let group = tree(version, base.path()).make("a", &Limits::default()).unwrap();
             assert_eq!(group.overruns(), Overruns::default());
-            group.write(Controller::Memory, file, text).unwrap();
+            for (file, text) in files {
+                group.write(Controller::Memory, file, text).unwrap();
+            }
             group.write(Controller::Processes, "pids.events", "max 7\n").unwrap();
-            assert_eq!(group.overruns(), Overruns { killed: 1, refused: 7 });
+            assert_eq!(group.overruns(), Overruns { killed, refused: 7 });
         }
     }
 
