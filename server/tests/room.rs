@@ -700,17 +700,22 @@ async fn one_that_ends_is_replaced_after_a_pause_and_gives_its_room_back() {
 
 /// The size and the rate of a session with this wish of a game that says so much of its pictures, and is shown in HD at most.
 async fn granted(limits: &[&str], usual: Option<(Size, u32)>, wish: &Value) -> (Size, u64) {
-    let mode = |(size, fps)| VideoMode { size, dpi: VideoMode::DPI, rate: FrameRate::fps(fps) };
-    let grows = Some((SMALL, Size::new(1280, 720)));
-    let game = Game { id: "own", grows, usual: usual.map(mode), ..Game::default() };
-    let apps = [Arc::new(game) as Arc<dyn App>];
-    let node = Node::with_apps(common::config(limits), None, apps, cheap()).expect("a node");
-    let reply = create_with(wish).of(&node).await;
+    let reply = asked(limits, usual, wish).await;
     assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.text());
     let video = reply.json()["video"].take();
     let [width, height, fps] =
         ["width", "height", "fps"].map(|key| video[key].as_u64().expect(key));
     (Size::new(width as u32, height as u32), fps)
+}
+
+/// What its node says to the wish.
+async fn asked(limits: &[&str], usual: Option<(Size, u32)>, wish: &Value) -> common::Reply {
+    let mode = |(size, fps)| VideoMode { size, dpi: VideoMode::DPI, rate: FrameRate::fps(fps) };
+    let grows = Some((SMALL, Size::new(1280, 720)));
+    let game = Game { id: "own", grows, usual: usual.map(mode), ..Game::default() };
+    let apps = [Arc::new(game) as Arc<dyn App>];
+    let node = Node::with_apps(common::config(limits), None, apps, cheap()).expect("a node");
+    create_with(wish).of(&node).await
 }
 
 #[tokio::test]
@@ -727,6 +732,9 @@ async fn a_game_has_the_pictures_that_it_says_where_nobody_asks_for_others() {
         let told = granted(&[], own, &wish).await;
         assert_eq!(told, (Size::new(width, height), fps), "{wish}");
     }
+    let beyond = asked(&[], own, &with("video", json!({"width": 1400}))).await;
+    let detail = beyond.problem(400, "bad-request");
+    assert!(detail.contains("is shown at 1280x720 at most"), "{detail}");
     // No more than the game and the node show, and the node's own where it says nothing.
     let node = ["video.width=640", "video.height=360", "video.fps=25"];
     let few = ["video.width=640", "video.max_edge=1001", "video.max_fps=40"];

@@ -109,6 +109,12 @@ impl Node {
         let (mut video, mut mode) =
             self.grant(&wish.video, self.usual(app.as_ref(), info.screen))?;
         let fixed = wish.video.width.or(wish.video.height).is_some();
+        if let Some(ScreenInfo { largest, .. }) = info.screen
+            && mode.size.within(largest) != mode.size
+        {
+            let reason = format!("{:?} is shown at {largest} at most", wish.app);
+            return Err(Problem::BAD_REQUEST.because(reason));
+        }
         let screen = info.screen.filter(|_| !fixed);
         if let (Some(view), Some(screen)) = (&wish.view, screen) {
             mode = drive::screen::for_view(view, screen.largest, mode);
