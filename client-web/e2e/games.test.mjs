@@ -79,11 +79,14 @@ async function still(tab) {
   });
 }
 
+/** Waits until the shell has written its prompts. */
+const prompts = (tab) => until('prompts', async () => {
+  await tab.page.keyboard.press('Enter');
+  return new Set((await tab.picture()).map((value) => Math.round(value / 8))).size > 1 ? true : undefined;
+});
+
 game('terminal', 'a terminal shows what is typed, and is the same one after a reload', async (tab) => {
-  await until('prompts', async () => {
-    await tab.page.keyboard.press('Enter');
-    return new Set((await tab.picture()).map((value) => Math.round(value / 8))).size > 1 ? true : undefined;
-  });
+  await prompts(tab);
   const prompt = await still(tab);
   // Keys go by their place, so nothing here needs Shift; and far more is written than typed.
   await tab.page.keyboard.type('seq 1111111111111111 1111111111111150');
@@ -149,6 +152,7 @@ game('terminal', 'the mouse selects and pastes, and is not captured', async (tab
   });
   // A word that is most of a line, and clears the screen when it is a command.
   const word = 'a'.repeat(40);
+  await prompts(tab);
   const empty = await still(tab);
   await shell(tab, `alias ${word}=clear; for a in $(seq 99); do echo ${word}; done`);
   await tab.pictureChanges(empty, 0.15);

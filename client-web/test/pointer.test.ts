@@ -16,7 +16,8 @@ interface Bench {
   readonly act: (name: string, change?: object) => void;
 }
 
-function setUp(): Bench {
+/** `granted` is when the browser locks it. */
+function setUp(granted = Promise.resolve()): Bench {
   const sent: InputEvent[] = [];
   const locks: boolean[] = [];
   let follows = 0;
@@ -29,9 +30,9 @@ function setUp(): Bench {
   const surface = Object.assign(new EventTarget(), {
     focus: (): void => undefined,
     setPointerCapture: (): void => { follows += 1; },
-    requestPointerLock: (): Promise<void> => {
+    requestPointerLock: async (): Promise<void> => {
+      await granted;
       lockIs(surface);
-      return Promise.resolve();
     },
   });
   function lockIs(element: EventTarget | null): void {
@@ -43,6 +44,7 @@ function setUp(): Bench {
   const motion = new PointerMotion(sender as InputSender, () => (now += 10));
   const pointer = new Pointer(surface as unknown as HTMLElement, sender as InputSender, motion, {
     place: (x, y) => ({ x: x * 10, y: y * 10 }),
+    takeFocus: () => undefined,
     isPen: () => false,
     onLock: (locked) => { locks.push(locked); },
   });
@@ -59,13 +61,17 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
+/** What was promised by now has come about. */
+const settled = async (): Promise<void> => { for (let turn = 0; turn < 10; turn += 1) await Promise.resolve(); };
+
 const [pressed, released] = [true, false].map((down) => ({ kind: 'button', button: 0, pressed: down }));
 
 describe('the pointer', () => {
-  it('is locked by a press, where what is played is looked around in', () => {
+  it('is locked by a press, where what is played is looked around in', async () => {
     const { surface, sent, follows, act } = setUp();
     act('pointerdown');
     act('mousedown');
+    await settled();
     expect(document.pointerLockElement).toBe(surface);
     act('pointermove');
     act('mouseup');
@@ -100,10 +106,22 @@ describe('the pointer', () => {
     expect(locks).toEqual([true]);
   });
 
-  it('is freed where a press locked it before anybody knew', () => {
+  it('is freed where a press locked it before anybody knew', async () => {
     const { pointer, locks, act } = setUp();
     act('mousedown');
+    await settled();
     pointer.isFree = true;
+    expect(document.pointerLockElement).toBe(null);
+    expect(locks).toEqual([true, false]);
+  });
+
+  it('is freed where the browser locks it once that is known', async () => {
+    let grant = (): void => undefined;
+    const { pointer, locks, act } = setUp(new Promise((resolve) => { grant = resolve; }));
+    act('mousedown');
+    pointer.isFree = true;
+    grant();
+    await settled();
     expect(document.pointerLockElement).toBe(null);
     expect(locks).toEqual([true, false]);
   });

@@ -25,7 +25,7 @@ const READINGS = 9;
 
 /**
  * Waits until the sound is with the picture in the median of the newest readings; yields that, in milliseconds by which it is later.
- * A machine without time has outliers, or finds its buffer late; a wrong clock, unit or sign stays.
+ * A machine without time has outliers, or finds its buffer late; a wrong clock or unit stays.
  */
 export const inStep = async (tab) => {
   const readings = [];

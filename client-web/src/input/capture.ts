@@ -60,6 +60,13 @@ export class InputCapture {
     this.pen = new PenInput(surface, sender, { place, taken: options.takesPens });
     this.pointer = new Pointer(surface, sender, this.motion, {
       place,
+      takeFocus: () => {
+        // To leave the field for text lets go of what is held: of Shift, too, which is held for the click.
+        const field = this.text.element;
+        const isThere = document.activeElement === field && document.hasFocus();
+        // A composition ends where somebody clicks, as it does everywhere.
+        if (!isThere || field.classList.contains('composing')) surface.focus({ preventScroll: true });
+      },
       isPen: (pointerType) => this.pen.takes(pointerType),
       onLock: (locked) => {
         if (!locked) this.releaseAll();

@@ -7,6 +7,8 @@ import { WheelScale } from './wheel.ts';
 export interface PointerOptions {
   /** A place on the page as 0 to 65535 across and down the picture. */
   readonly place: (x: number, y: number) => { readonly x: number; readonly y: number };
+  /** Gives the keyboard to what is played. */
+  readonly takeFocus: () => void;
   /** A pointer of this type is a pen's, which is dealt with elsewhere. */
   readonly isPen: (pointerType: string) => boolean;
   /** The lock came or went. */
@@ -113,7 +115,7 @@ export class Pointer {
     if (pressed) {
       // Also keeps the page from scrolling by the middle button and from selecting.
       event.preventDefault();
-      this.surface.focus({ preventScroll: true });
+      this.options.takeFocus();
     } else if (!this.held.delete(button)) {
       return;
     } else {
@@ -123,7 +125,8 @@ export class Pointer {
     else this.motion.settle(this.options.place(event.clientX, event.clientY));
     if (this.sender.send({ kind: 'button', button, pressed }) && pressed) this.held.add(button);
     if (pressed && !this.free && !this.isLocked) {
-      this.lock().catch(() => undefined);
+      // It may have become known meanwhile that what is played is pointed at.
+      this.lock().then((locked) => { if (locked && this.free) this.unlock(); }).catch(() => undefined);
     }
   }
 

@@ -85,9 +85,11 @@ export class TouchInput {
       const listen = (event: Event): void => {
         // Or the browser would scroll, zoom, and send the same as mouse events.
         event.preventDefault();
-        if (phase === 'start') surface.focus({ preventScroll: true });
+        const { touches, changedTouches } = event as TouchEvent;
+        // Of the first finger: leaving the field for text lets go of what is held, other fingers too.
+        if (phase === 'start' && touches.length === changedTouches.length) surface.focus({ preventScroll: true });
         if (phase === 'start' && this.options.ignores()) return;
-        for (const touch of (event as TouchEvent).changedTouches) this.take(touch, phase, event.timeStamp);
+        for (const touch of changedTouches) this.take(touch, phase, event.timeStamp);
       };
       surface.addEventListener(name, listen, { signal: this.abort.signal, passive: false });
     }

@@ -63,7 +63,7 @@ export class Bar {
     this.controllers = button({ label: 'Controllers', icon: icons.controller(), kind: 'quiet', onClick: actions.onControllers });
     this.controllers.setAttribute('aria-pressed', 'false');
     this.buttons.fullscreen.hidden = !document.fullscreenEnabled;
-    this.buttons.pointer.hidden = matchMedia('(pointer: coarse)').matches || !('requestPointerLock' in this.player);
+    this.buttons.pointer.hidden = !matchMedia('(any-pointer: fine)').matches || !('requestPointerLock' in this.player);
     for (const name of ['hud', 'fullscreen', 'pointer', 'type'] as const) this.press(name, false);
     // Until there is something to hear.
     this.buttons.sound.hidden = true;
