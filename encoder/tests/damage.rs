@@ -247,19 +247,26 @@ fn what_stands_still_becomes_as_fine_as_if_it_were_looked_at() {
     for (speed, integer_motion) in PRESETS {
         let mut came = Vec::new();
         for damage in [Damage::none(), Damage::Unknown] {
-            let Some(mut stream) = Stream::open((speed, integer_motion), 600) else { return };
-            let mut of = |time, damage: &Damage| {
-                let picture = Picture::scene(SIZE, time);
-                psnr(&picture, &stream.show(&picture, damage)).0
-            };
-            let moving: Vec<_> = (0..MOVING).map(|time| of(time, &Damage::Unknown)).collect();
-            let still: Vec<_> = (0..30).map(|_| of(MOVING - 1, &damage)).collect();
-            came.push((moving[MOVING - 1], still[29]));
+            let (mut moved, mut stood) = (Vec::new(), Vec::new());
+            // Each shares bits as chance will have it: the one in the middle counts.
+            for _ in 0..5 {
+                let Some(mut stream) = Stream::open((speed, integer_motion), 600) else { return };
+                let mut of = |time, damage: &Damage| {
+                    let picture = Picture::scene(SIZE, time);
+                    psnr(&picture, &stream.show(&picture, damage)).0
+                };
+                let moving: Vec<_> = (0..MOVING).map(|time| of(time, &Damage::Unknown)).collect();
+                let still: Vec<_> = (0..30).map(|_| of(MOVING - 1, &damage)).collect();
+                moved.push(moving[MOVING - 1]);
+                stood.push(still[29]);
+            }
+            moved.sort_by(f64::total_cmp);
+            stood.sort_by(f64::total_cmp);
+            came.push((moved[2], stood[2]));
         }
         println!("{speed}: dB moving and still {came:.1?}");
         assert!(came[0].1 > came[0].0 + 1.0, "{speed}: it becomes finer");
-        // Thirty pictures, each of which shares bits as chance will have it.
-        assert!(came[0].1 > came[1].1 - 3.0 * ALIKE, "{speed}: as fine");
+        assert!(came[0].1 > came[1].1 - ALIKE, "{speed}: as fine");
     }
 }
 
