@@ -119,8 +119,11 @@ def sum_up():
     names = os.listdir(folder) if os.path.isdir(folder) else []
     for name in names:
         if not name.endswith(".sum") and name + ".sum" not in names:
-            with open(os.path.join(folder, name), "rb") as file:
-                digest = hashlib.sha256(file.read()).hexdigest()
+            try:
+                with open(os.path.join(folder, name), "rb") as file:
+                    digest = hashlib.sha256(file.read()).hexdigest()
+            except FileNotFoundError:  # The player deleted it meanwhile.
+                continue
             with open(os.path.join(folder, name + ".sum"), "w") as file:
                 file.write(digest)
 
