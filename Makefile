@@ -111,16 +111,17 @@ bench-money: devchain
 	$(BUILD)
 	$(TARGET)/bench-money $(ARGS)
 
-# What takes too long for every change: a thousand sessions in a row, a player who comes back a thousand times, sandboxes and
-# games started ahead two hundred times, node and chain and renter's command ended a thousand times, pages whose
-# network goes again and again, half an hour with a browser that has no time, fuzzing from a fresh seed.
+# What takes too long for every change: a thousand sessions in a row, a player who comes back a thousand times, sandboxes,
+# whole sessions of games, and games started ahead two hundred times each, node and chain and renter's command ended a
+# thousand times, pages whose network goes again and again, half an hour with a browser that has no time, fuzzing from a
+# fresh seed.
 soak: setup-test page devchain
 	cargo build --workspace --bins --locked
 	NEARLIGHT_SESSIONS=1000 cargo test --workspace --locked --test leaks many_sessions
 	NEARLIGHT_RESUMES=1000 cargo test --workspace --locked --test resume -- --nocapture
 	NEARLIGHT_KILLS=1000 cargo test --workspace --locked --test crash
 	NEARLIGHT_NODE_KILLS=1000 cargo test --workspace --locked --test kills
-	NEARLIGHT_CYCLES=200 NEARLIGHT_HOST=1 cargo test --workspace --locked --test cycles
+	NEARLIGHT_CYCLES=200 NEARLIGHT_HOST=1 cargo test --workspace --locked --test cycles --test session_cycles
 	NEARLIGHT_CYCLES=200 NEARLIGHT_HOST=1 cargo test --workspace --locked --lib started_ahead_goes_on
 	cd client-web && NEARLIGHT_BIN="$(TARGET)/nearlight" NEARLIGHT_RESUMES=25 node --test e2e/resume.test.mjs
 	cd client-web && NEARLIGHT_BIN="$(TARGET)/nearlight" NEARLIGHT_STARVED_MINUTES=30 node --test e2e/starved.test.mjs
