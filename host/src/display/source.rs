@@ -105,7 +105,8 @@ struct Seen {
     /// Some of the damage is set aside.
     aside: bool,
     screen: bool,
-    /// The screen has become smaller than what is shown of it: there is no picture before that is followed.
+    /// The screen has become smaller than what is shown of it, or too small for any picture: there is none before that is
+    /// followed.
     outgrown: bool,
     look: bool,
     place: Option<CursorUpdate>,
@@ -275,7 +276,15 @@ impl XSource {
     /// Looks at the screen again; whether pictures have another size now.
     fn follow_screen(&mut self) -> Result<bool, DisplayError> {
         (self.seen.screen, self.seen.outgrown) = (false, false);
-        let (screen, whole) = Viewport::on_screen(&self.link)?;
+        let (screen, whole) = match Viewport::on_screen(&self.link) {
+            // A game has made it so. Its next size is told, and then nothing of the picture is known.
+            Err(DisplayError::Size { .. }) => {
+                (self.seen.outgrown, self.seen.everything, self.more) = (true, true, None);
+                self.seen.damage.get_or_insert(self.clock.now());
+                return Ok(false);
+            }
+            found => found?,
+        };
         let view = whole.within(&self.most);
         self.aim.show(screen, &view);
         let before = std::mem::replace(&mut self.view, view);
@@ -327,6 +336,7 @@ impl XSource {
                         DisplayError::Refused(_) if self.follow_screen()? => {
                             Ok(Some(SourceEvent::Resized(self.view.size)))
                         }
+                        DisplayError::Refused(_) if self.seen.outgrown => Ok(None),
                         // It has become larger again in between.
                         DisplayError::Refused(_) if self.refused < MOST_REFUSED => {
                             self.refused += 1;

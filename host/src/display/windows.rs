@@ -21,7 +21,11 @@ pub(super) type Filling = SmallVec<[(Window, u16); 4]>;
 
 /// The windows that cover all that is shown; where none does, and a program has but one window, that one.
 pub(super) fn filling(link: &Link) -> Result<Filling, DisplayError> {
-    let view = Viewport::whole(link)?;
+    let view = match Viewport::whole(link) {
+        // A program has made it too small for any picture.
+        Err(DisplayError::Size { .. }) => return Ok(Filling::new()),
+        found => found?,
+    };
     let x = link.x();
     let children = x.query_tree(link.root())?.reply()?.children;
     let mut asked = Vec::new();

@@ -202,6 +202,17 @@ impl Modes {
         configure(mode, &screen.outputs);
         told(x);
     }
+
+    /// Leaves a screen of one pixel, which no controller shows.
+    fn shrink(&self) {
+        let Self { client, screen, .. } = self;
+        let (x, crtc, stamp) = (&client.x, screen.crtcs[0], screen.config_timestamp);
+        let off =
+            x.randr_set_crtc_config(crtc, 0, stamp, 0, 0, x11rb::NONE, Rotation::ROTATE0, &[]);
+        assert_eq!(off.unwrap().reply().unwrap().status, SetConfig::SUCCESS);
+        x.randr_set_screen_size(client.root, 1, 1, 1, 1).unwrap().check().unwrap();
+        told(x);
+    }
 }
 
 #[test]
@@ -263,6 +274,46 @@ fn a_game_that_changes_its_mode_on_and_on_costs_four_sizes_a_second() {
     last.image.finish(&clock, &mut last.stages).unwrap();
     assert_eq!(last.image.size(), sizes[0]);
     check(&last, 639, 479, 0x44_88_cc);
+}
+
+#[test]
+fn a_screen_that_a_game_makes_too_small_for_any_picture_is_waited_for() {
+    let Some(server) = server::start(640, 480) else { return };
+    let mut display = server.connect();
+    let sizes = [Size::new(640, 480), Size::new(320, 240)];
+    let modes = Modes::make(&server, &mut display, sizes);
+    let clock = FakeClock::default();
+    let mut source = display.source(FrameRate::fps(1_000), Arc::new(clock.clone())).unwrap();
+    settle(&mut source);
+    let nothing_comes = |source: &mut XSource| {
+        // It may have another size again.
+        clock.advance(Duration::from_secs(1));
+        modes.shrink();
+        settle(source);
+        for refresh in [false, true] {
+            let event = ask(source, Duration::from_millis(20), refresh).unwrap();
+            assert!(matches!(event, SourceEvent::Unchanged | SourceEvent::Cursor(_)), "{event:?}");
+        }
+    };
+    let is_shown = |source: &mut XSource, size: Size, colour: u32| {
+        assert_eq!(resized(source), size);
+        modes.client.fill(rect(0, 0, 640, 480), colour);
+        settle(source);
+        let SourceEvent::Frame(mut last) = ask(source, Duration::ZERO, true).unwrap() else {
+            panic!("a picture was due")
+        };
+        last.image.finish(&clock, &mut last.stages).unwrap();
+        assert_eq!(last.image.size(), size);
+        check(&last, size.width as usize - 1, size.height as usize - 1, colour);
+    };
+    // It makes it larger again by itself.
+    nothing_comes(&mut source);
+    modes.set(0);
+    is_shown(&mut source, sizes[0], 0x44_88_cc);
+    // Or its player's window wants another.
+    nothing_comes(&mut source);
+    display.set_size(sizes[1], 96).unwrap();
+    is_shown(&mut source, sizes[1], 0xcc_88_44);
 }
 
 #[test]
