@@ -11,6 +11,8 @@
 mod capture;
 mod client;
 mod clipboard;
+#[path = "../common/mod.rs"]
+mod common;
 mod connection;
 mod converted;
 mod fingers;
@@ -19,5 +21,6 @@ mod order;
 mod pulled;
 mod screen;
 mod server;
+mod shared;
 mod smaller;
 mod typing;
