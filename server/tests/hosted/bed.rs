@@ -1,5 +1,6 @@
 //! A served node with games that are made for a test, and what players have of them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use render::device::{GpuOptions, GpuPool};
 use serde_json::{Value, json};
 
 use crate::common::{Bent, Session, ask, config, create_with};
+use crate::player::client::Client;
 
 /// What this process has logged, as text.
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
@@ -38,6 +40,24 @@ pub fn logged(words: &[&str]) -> Vec<String> {
     let text = String::from_utf8(LOG.lock().unwrap().clone()).unwrap();
     let is_meant = |line: &&str| words.iter().all(|word| line.contains(word));
     text.lines().filter(is_meant).map(ToOwned::to_owned).collect()
+}
+
+/// Processes of this machine whose command has this word.
+pub fn processes(word: &str) -> BTreeSet<u32> {
+    let number = |entry: fs::DirEntry| {
+        let number = entry.file_name().to_str()?.parse().ok()?;
+        let command = fs::read(entry.path().join("cmdline")).ok()?;
+        String::from_utf8_lossy(&command).contains(word).then_some(number)
+    };
+    fs::read_dir("/proc").unwrap().flatten().filter_map(number).collect()
+}
+
+/// So many pictures that were made from now on: what came before is dropped.
+pub async fn pictures(client: &mut Client, many: usize) {
+    while client.arrived.try_recv().is_ok() {}
+    for _ in 0..many {
+        client.frame().await;
+    }
 }
 
 /// A game: its id, what its entry says beside its head, and a file of its folder.

@@ -19,6 +19,7 @@ mod common;
 mod converted;
 mod doctor;
 mod ends;
+mod hostile;
 #[path = "../player/mod.rs"]
 mod player;
 mod reload;

@@ -1,7 +1,6 @@
 //! Two players' games beside each other: what one tries from inside to reach of the other, of the node and of the world
 //! comes to nothing, is counted, and is nothing to the other.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt as _;
@@ -11,9 +10,8 @@ use std::path::{Path, PathBuf};
 use axum::http::Method;
 use serde_json::json;
 
-use crate::bed::{Bed, Game, bed, logged, terminal};
+use crate::bed::{Bed, Game, bed, logged, pictures, processes, terminal};
 use crate::common::{Session, until};
-use crate::player::client::Client;
 use crate::player::{join, lives};
 
 const ANNE: &str = "0123456789abcdef0123456789abcdef";
@@ -26,16 +24,6 @@ fn probe(id: &'static str, token: &str) -> Game {
     let python = "[[requires]]\nfile = \"/usr/bin/python3\"\npackage = \"python3\"\n";
     let entry = terminal(&command) + "saves = [\"kept\"]\n" + python;
     Game { id, entry, file: ("probe.py", PROBE) }
-}
-
-/// Processes of this machine whose command has this word.
-fn processes(word: &str) -> BTreeSet<u32> {
-    let number = |entry: fs::DirEntry| {
-        let number = entry.file_name().to_str()?.parse().ok()?;
-        let command = fs::read(entry.path().join("cmdline")).ok()?;
-        String::from_utf8_lossy(&command).contains(word).then_some(number)
-    };
-    fs::read_dir("/proc").unwrap().flatten().filter_map(number).collect()
 }
 
 /// Folders of sandboxes of this game.
@@ -71,14 +59,6 @@ fn tell(bed: &Bed, token: &str, more: &[String]) {
         "abstract": more,
     });
     fs::write(bed.games.path().join("prober/facts.json"), facts.to_string()).unwrap();
-}
-
-/// So many pictures that were made from now on: what came before is dropped.
-async fn pictures(client: &mut Client, many: usize) {
-    while client.arrived.try_recv().is_ok() {}
-    for _ in 0..many {
-        client.frame().await;
-    }
 }
 
 /// How often such attempts of a session were noticed.
