@@ -82,6 +82,11 @@ export function isCoarse(): boolean {
   return matchMedia('(pointer: coarse)').matches;
 }
 
+/** There is a mouse, or what is as fine, and the browser can capture it. */
+export function canCapture(): boolean {
+  return matchMedia('(any-pointer: fine)').matches && 'requestPointerLock' in Element.prototype;
+}
+
 /** Whether the browser gives all keys to the page; it does so in full screen only. */
 export async function lockKeyboard(): Promise<boolean> {
   const { keyboard } = navigator;

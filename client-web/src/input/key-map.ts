@@ -1,5 +1,6 @@
 // Keys that a player wants elsewhere: by the place that is pressed, the place that the game is told. By game, and
 // remembered on this device. Pure, but for the memory.
+import { recall, remember } from './by-game.ts';
 import { hidUsage } from './hid.ts';
 
 export type KeyMap = ReadonlyMap<string, string>;
@@ -30,7 +31,7 @@ export function keyName(code: string): string {
 
 /** The keys that were moved for this game. */
 export function rememberedKeys(game: string): KeyMap {
-  const of = all()[game];
+  const of = recall(KEY)[game];
   if (typeof of !== 'object' || of === null) return new Map();
   const known = Object.entries(of).filter((pair): pair is [string, string] => {
     const [from, to] = pair as readonly [string, unknown];
@@ -40,21 +41,5 @@ export function rememberedKeys(game: string): KeyMap {
 }
 
 export function rememberKeys(game: string, map: KeyMap): void {
-  const others = Object.entries(all()).filter(([key]) => key !== game);
-  const kept = map.size === 0 ? others : [...others, [game, Object.fromEntries(map)] as const];
-  try {
-    localStorage.setItem(KEY, JSON.stringify(Object.fromEntries(kept)));
-  } catch {
-    // Then they are forgotten.
-  }
-}
-
-function all(): Readonly<Record<string, unknown>> {
-  try {
-    const read: unknown = JSON.parse(localStorage.getItem(KEY) ?? '{}');
-    return typeof read === 'object' && read !== null && !Array.isArray(read) ? read as Record<string, unknown> : {};
-  } catch {
-    // Storage may be turned off, or hold what is none of ours.
-    return {};
-  }
+  remember(KEY, game, map.size === 0 ? undefined : Object.fromEntries(map));
 }

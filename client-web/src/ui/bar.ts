@@ -1,7 +1,7 @@
 // The bar over the picture. It hides while nothing points at it and nothing in it has the focus.
 import type { Shortcut } from '../input/keyboard.ts';
 import type { SpeakerState } from '../audio/speaker.ts';
-import { hasTouch } from '../platform.ts';
+import { canCapture, hasTouch } from '../platform.ts';
 import type { Role } from '../wire/index.ts';
 import { button, h } from './dom.ts';
 import { icons } from './icons.ts';
@@ -63,7 +63,7 @@ export class Bar {
     this.controllers = button({ label: 'Controllers', icon: icons.controller(), kind: 'quiet', onClick: actions.onControllers });
     this.controllers.setAttribute('aria-pressed', 'false');
     this.buttons.fullscreen.hidden = !document.fullscreenEnabled;
-    this.buttons.pointer.hidden = !matchMedia('(any-pointer: fine)').matches || !('requestPointerLock' in this.player);
+    this.buttons.pointer.hidden = !canCapture();
     for (const name of ['hud', 'fullscreen', 'pointer', 'type'] as const) this.press(name, false);
     // Until there is something to hear.
     this.buttons.sound.hidden = true;

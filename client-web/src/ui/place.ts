@@ -1,6 +1,7 @@
 // Where the picture is on the page: as large as there is room for, or a pixel of it for each pixel of the display.
 import type { Size } from '../units.ts';
 import { type Box, contentBox } from '../video/layout.ts';
+import type { MenuChoice } from './menu.ts';
 
 export type Fit = 'fit' | 'exact';
 
@@ -24,6 +25,17 @@ export function wholeSize(picture: Size, session: Size | undefined): Size {
   // Edges are rounded down to even numbers.
   const off = Math.abs(session.width * picture.height - session.height * picture.width);
   return off < 2 * Math.max(session.width, session.height) ? session : picture;
+}
+
+/** The row of the session's menu for it. */
+export function fitChoice(onChoose: (fit: Fit) => void): MenuChoice {
+  return {
+    id: 'fit',
+    label: 'Picture',
+    options: [{ value: 'fit', label: 'As large as the window' }, { value: 'exact', label: 'Pixel by pixel' }],
+    value: 'fit',
+    onChoose: (fit) => { onChoose(fit as Fit); },
+  };
 }
 
 export class PicturePlace {

@@ -35,14 +35,15 @@ import { InviteBox } from './invite.ts';
 import { KeysBox } from './keys.ts';
 import { LeaseView } from './lease.ts';
 import { SessionMenu } from './menu.ts';
+import { MouseControl } from './mouse.ts';
 import { StatePanel } from './panel.ts';
-import { type Fit, PicturePlace } from './place.ts';
+import { fitChoice, PicturePlace } from './place.ts';
 import { qualityChoices } from './quality.ts';
 import { SaveButton, SavesBox, type SavesActions } from './saves.ts';
 import { ScreenWatch } from './screen.ts';
 import { Stick } from './stick.ts';
 import { VoiceControl } from './voice.ts';
-import { volumeChoice } from './volume.ts';
+import { channelsChoice, volumeChoice } from './volume.ts';
 import { Warning } from './warning.ts';
 import { announcement, company, howToBegin, MENU_KEYS, ROLES, withMouse } from './words.ts';
 
@@ -106,6 +107,7 @@ export class Player {
   private readonly keys: KeysBox;
   private readonly saves: SavesBox | undefined;
   readonly voice: VoiceControl;
+  private readonly mouse: MouseControl;
   private readonly clipboard: ClipboardLink;
   private readonly files: FilesBox;
   private readonly lease: LeaseView;
@@ -132,6 +134,8 @@ export class Player {
   private playedMs = 0;
 
   private title = '';
+  /** Whose choices hold; empty while that is not known. */
+  private game = '';
   /** A gamepad opened the menu: until that and what was opened from it are closed, gamepads are not the session's. */
   private padMenu = false;
   /** Keys are text as the user types it, and not places. */
@@ -307,12 +311,11 @@ export class Player {
       },
     });
     this.controllers = new ControllersBox(this.input.gamepads, this.dualSenses);
-    this.input.setKeyMap(rememberedKeys(entry.id));
     this.keys = new KeysBox({
       map: () => this.input.keyMap,
       setMap: (map) => {
         this.input.setKeyMap(map);
-        rememberKeys(entry.id, map);
+        if (this.game !== '') rememberKeys(this.game, map);
       },
     });
     this.saves = saves && new SavesBox(entry.title, saves);
@@ -326,7 +329,9 @@ export class Player {
       onLeft: () => { this.surface.focus({ preventScroll: true }); },
       say: (text) => { this.tell(text); },
     });
+    this.mouse = new MouseControl(this.input, this.menu, (text) => { this.say(text); });
     this.fillMenu();
+    this.plays(entry.id);
     this.compose();
     this.describe(entry);
     document.addEventListener('fullscreenchange', () => { this.fullscreenChanged(); }, { signal: this.abort.signal });
@@ -438,6 +443,13 @@ export class Player {
     this.backdrop.replaceChildren(...(poster == null ? [] : [h('img', { src: poster, alt: '' })]));
   }
 
+  /** It is this game: what was chosen for it holds again. */
+  private plays(game: string): void {
+    this.game = game;
+    this.input.setKeyMap(rememberedKeys(game));
+    this.mouse.of(game);
+  }
+
   private compose(): void {
     const help = h('p', { id: 'surface-help', class: 'sr-only' },
       'Keys go to the session while this has the focus. Control Alt Shift M moves to the session’s menu, Control Alt Shift Q leaves.');
@@ -448,7 +460,9 @@ export class Player {
   }
 
   /** What may be done is known. */
-  private given({ role, sharing }: Session): void {
+  private given({ app, role, sharing }: Session): void {
+    // Who came by a link learns it now.
+    if (this.game === '') this.plays(app);
     this.bar.setRole(role);
     this.element.dataset['role'] = role;
     this.role = role;
@@ -461,6 +475,7 @@ export class Player {
     if (sharing?.files != null) this.menu.add({ id: 'files', label: 'Files', onChoose: () => { this.open(this.files); } });
     if (!this.watches) return;
     for (const id of ['keyboard', 'keys', 'controllers']) this.menu.remove(id);
+    this.mouse.close();
     this.cursor.setOver(true);
     this.setTyping(false);
     this.input.close();
@@ -481,15 +496,10 @@ export class Player {
 
   private fillMenu(): void {
     this.menu.add({ id: 'back', label: 'Back to the picture', onChoose: () => undefined });
-    this.menu.add({
-      id: 'fit',
-      label: 'Picture',
-      options: [{ value: 'fit', label: 'As large as the window' }, { value: 'exact', label: 'Pixel by pixel' }],
-      value: 'fit',
-      onChoose: (fit) => { this.place.fit = fit as Fit; },
-    });
+    this.menu.add(fitChoice((fit) => { this.place.fit = fit; }));
     if (document.fullscreenEnabled) this.menu.add({ id: 'fullscreen', label: 'Full screen', onChoose: () => { this.does('fullscreen'); } });
     this.addKeyboard();
+    this.mouse.show();
     this.menu.add({ id: 'keys', label: 'Keys', onChoose: () => { this.open(this.keys); } });
     this.menu.add({ id: 'controllers', label: 'Controllers', onChoose: () => { this.toggleControllers(); } });
     this.menu.add({ id: 'invite', label: 'Invite', onChoose: () => { this.toggleInvite(); } });
@@ -541,16 +551,10 @@ export class Player {
     const { surround, channels } = this.speaker;
     if (surround === 'none') return;
     this.session.plays(channels);
-    this.menu.add({
-      id: 'channels',
-      label: 'Sound',
-      options: [{ value: 'all', label: 'As the game plays' }, { value: 'stereo', label: 'Stereo' }],
-      value: surround,
-      onChoose: (choice) => {
-        this.speaker.setStereo(choice === 'stereo');
-        this.offerChannels();
-      },
-    });
+    this.menu.add(channelsChoice(surround, (stereo) => {
+      this.speaker.setStereo(stereo);
+      this.offerChannels();
+    }));
   }
 
   private offerClipboard(): void {
@@ -630,7 +634,7 @@ export class Player {
         this.toggleFullscreen().catch(() => undefined);
         return;
       case 'pointer':
-        this.togglePointer().catch(() => undefined);
+        this.mouse.toggle().catch(() => undefined);
         return;
       case 'menu':
         this.input.unlockPointer();
@@ -677,16 +681,6 @@ export class Player {
     this.keyboardLocked = false;
   }
 
-  private async togglePointer(): Promise<void> {
-    if (this.watches) return;
-    if (this.input.isLocked) {
-      this.input.unlockPointer();
-    } else if (!(await this.input.lockPointer())) {
-      const again = this.input.pointerIsFree ? '' : '. Click the picture to try again';
-      this.say(`The browser refused to capture the mouse${again}`);
-    }
-  }
-
   private locked(locked: boolean): void {
     this.bar.press('pointer', locked);
     this.element.classList.toggle('locked', locked);
@@ -714,11 +708,11 @@ export class Player {
     this.bar.showTouchMode(way);
   }
 
-  /** What is pointed at leaves the mouse free, and has fingers as they are, as has what takes every one. */
+  /** What is pointed at leaves the mouse free until the user chooses, and has fingers as they are, as has what takes every one. */
   private suggestPointing(isPointedAt: boolean, takesFingers: boolean): void {
     const before = this.beginning;
     const isShown = this.hint.textContent === before;
-    this.input.setPointerFree(isPointedAt);
+    this.mouse.suggest(isPointedAt);
     this.suggestTouch(isPointedAt || takesFingers);
     // The picture may have come first, and what was said with it is wrong then.
     if (isShown && this.beginning !== before) this.say(this.beginning);
