@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { choose } from './support/exchange.mjs';
-import { Node, UNDRAWN_MS, until } from './support/node.mjs';
+import { Node, until } from './support/node.mjs';
 import { invite, SPECTATOR } from './support/invite.mjs';
 import { drawn, drawnAt, point, pointedAt } from './support/pointer.mjs';
 import { gesture, heard, inStep } from './support/sound.mjs';
@@ -388,37 +388,6 @@ test('games have posters and kinds, and are found by them', async () => {
     assert.deepEqual(await titles(), all);
   });
 });
-
-/** Notes what the panel of the player says that the start waits for. */
-const noteSteps = (context) => context.addInitScript(() => {
-  window.steps = [];
-  new window.MutationObserver(() => {
-    const step = document.querySelector('.steps [aria-current]')?.textContent;
-    if (step !== undefined && window.steps.at(-1) !== step) window.steps.push(step);
-  }).observe(document, { childList: true, subtree: true });
-});
-
-game('terminal', 'it is told what the start of a game waits for', async (tab) => {
-  const all = ['Sandbox', 'Display and sound', 'Game', 'First picture'];
-  // A page that had no time meanwhile has not seen all of them; of one that has seen none, another start is looked at.
-  const told = await until('a step', async () => {
-    const steps = await tab.page.evaluate(() => window.steps);
-    if (steps.length > 0) return steps;
-    const address = tab.page.url();
-    await tab.leave();
-    await node.sessionsToBe(0);
-    await tab.page.goto(address);
-    await tab.state('live');
-    await until('pictures', async () => ((await tab.presented()) > 0 ? true : undefined));
-    return undefined;
-  });
-  assert.deepEqual(told, all.filter((step) => told.includes(step)));
-  // It is live with the first that the game draws, unless that takes so long that its display is shown as it is.
-  const { askedUs, firstPresentedUs } = await tab.page.evaluate(() => window.nearlight.times);
-  if ((firstPresentedUs - askedUs) / 1_000 < UNDRAWN_MS) assert.ok(Math.max(...(await tab.picture())) > 10, 'the ground of the terminal, not that of an empty display');
-  const [session] = await node.sessions();
-  assert.equal(session.starting, undefined);
-}, SMALL, noteSteps);
 
 game('freedoom', 'Freedoom plays, is heard, and shows its help for a key', async (tab) => {
   await gesture(tab);

@@ -133,8 +133,8 @@ impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sentence = match self {
             Self::Refused(refusal) => return refusal.fmt(f),
-            Self::StartFailed(_) => "The scene could not be started.",
-            Self::StartTimeout => "The scene took too long to start.",
+            Self::StartFailed(_) => "The game or scene could not be started.",
+            Self::StartTimeout => "The game or scene took too long to start.",
             Self::NeverConnected => "Nobody connected to the session.",
             Self::ClientLeft => "The player left.",
             Self::ConnectionLost => "The connection broke and was not restored in time.",
