@@ -92,6 +92,31 @@ for (const transport of ['webrtc', 'webtransport']) {
   });
 }
 
+/** Of its help and of the level nearly all differs; of the level with a menu over it and without a quarter or so. */
+const HELP = 0.6;
+
+for (const transport of ['webrtc', 'webtransport']) {
+  real(`Freedoom shows its help for a key, and the level again after it, by ${transport}`, async () => {
+    const query = `?play=level&width=640&height=360&fps=15&transport=${transport}&${PATIENT}`;
+    await Tab.with({ browser, node, query }, async (tab) => {
+      await tab.state('live');
+      // Nothing else plays here, so that what comes is the key's.
+      const place = await rests(tab);
+      await until('its help', async () => {
+        // Where it is there already, once more changes nothing.
+        await presses(tab, 'F1');
+        return (await soon(tab, (picture) => changed(place, picture) > HELP)) ? true : undefined;
+      });
+      await until('the level', async () => {
+        // One too many opens a menu, and the next closes that.
+        await presses(tab, 'Escape');
+        return (await soon(tab, (picture) => changed(place, picture) < SAME)) ? true : undefined;
+      });
+    });
+    await node.sessionsToBe(0);
+  });
+}
+
 /** Presses a key until much of the picture is another; the place where the player stands then. */
 async function moves(tab, key) {
   const from = await stands(tab);
