@@ -9,7 +9,7 @@
 //!  └───────────────────────┘    └─────────────────────────────────────────────┘
 //! ```
 //!
-//! Sections (`--only a,b` runs some of them); one whose game is not installed says so:
+//! Sections (`--only a,b` runs some of them); one whose game is not installed says so, and its targets count as missed:
 //!
 //! | section | what is measured |
 //! |---|---|
@@ -30,7 +30,8 @@
 //!   The X server's part in capturing is in `display_and_painter`, which the painter is in, too.
 //! - A *key* is sent by the player's data channel; the painter says in its next picture when it had it. All processes
 //!   are of one machine, whose monotonic clock is theirs.
-//! - Missed targets are printed; with `--strict` they fail the run (`ended.rs`).
+//! - Targets of the sections that ran are judged. Missed ones are printed, also those that were not measured; with `--strict` they
+//!   fail the run (`ended.rs`).
 //! - Figures mean something only on a machine that does nothing else: the load before the run is printed.
 
 #![allow(clippy::unwrap_used, reason = "the client is shared with the transport's tests")]
@@ -169,7 +170,8 @@ fn run(args: Args) -> Result<Ended> {
     }
     let figures: BTreeMap<_, _> =
         all.iter().flat_map(|(_, summary, _)| summary.medians()).collect();
-    let verdicts = targets::judge(&figures);
+    let ran: Vec<_> = all.iter().map(|(section, ..)| section.name()).collect();
+    let verdicts = targets::judge(&figures, &ran);
     targets::print(&verdicts)?;
     let failures: Vec<_> = all.iter().flat_map(|(.., failures)| failures).collect();
     print::failures(&failures)?;

@@ -47,19 +47,20 @@ pub(crate) struct Verdict {
     unit: &'static str,
     at_least: bool,
     bound: f64,
-    measured: f64,
+    /// Nothing where the section that has it gave no such figure.
+    measured: Option<f64>,
     void: bool,
 }
 
 impl Verdict {
-    /// Whether it is not reached, or by frames that are too few.
+    /// Whether it is not reached, or by frames that are too few, or nobody knows.
     pub(crate) fn is_missed(&self) -> bool {
         self.outcome() != MET
     }
 
     fn outcome(&self) -> &'static str {
-        let met =
-            if self.at_least { self.measured >= self.bound } else { self.measured <= self.bound };
+        let Some(measured) = self.measured else { return "NOT MEASURED" };
+        let met = if self.at_least { measured >= self.bound } else { measured <= self.bound };
         match (met, self.void) {
             (false, _) => "MISSED",
             (true, true) => "VOID: frames are missing",
@@ -68,18 +69,21 @@ impl Verdict {
     }
 }
 
-/// Judges what was measured.
-pub(crate) fn judge(figures: &BTreeMap<String, f64>) -> Vec<Verdict> {
+/// Holds every target of these sections against the figures that they gave.
+pub(crate) fn judge(figures: &BTreeMap<String, f64>, sections: &[&str]) -> Vec<Verdict> {
     let held = figures.get(GIVEN.0).is_some_and(|measured| *measured >= GIVEN.1);
+    let ours = |(_, figure, ..): &&(_, &str, _, _, bool)| {
+        figure.split('.').next().is_some_and(|section| sections.contains(&section))
+    };
     let judge = |&(what, figure, unit, bound, given): &(_, &str, _, _, bool)| {
         let (at_least, bound) = match bound {
             Least(bound) => (true, bound),
             Most(bound) => (false, bound),
         };
-        let measured = *figures.get(figure)?;
-        Some(Verdict { what, unit, at_least, bound, measured, void: given && !held })
+        let measured = figures.get(figure).copied();
+        Verdict { what, unit, at_least, bound, measured, void: given && !held }
     };
-    TARGETS.iter().filter_map(judge).collect()
+    TARGETS.iter().filter(ours).map(judge).collect()
 }
 
 /// Prints which were met.
@@ -96,27 +100,53 @@ pub(crate) fn print(verdicts: &[Verdict]) -> Result<()> {
 pub(crate) fn line(verdict: &Verdict) -> String {
     let Verdict { what, unit, at_least, bound, measured, .. } = verdict;
     let sign = if *at_least { '≥' } else { '≤' };
-    let (measured, outcome) = (number(Some(*measured)), verdict.outcome());
-    format!("{what:<38} {measured:>9}  {sign} {bound:<7} {unit:<12} {outcome}")
+    let (measured, outcome) = (number(*measured), verdict.outcome());
+    format!("{what:<38} {measured:>12}  {sign} {bound:<7} {unit:<12} {outcome}")
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum as _;
+
+    use super::super::args::Section;
     use super::*;
+
+    /// What comes of the targets of these sections, and whether they are missed.
+    fn outcomes(figures: &[(&str, f64)], sections: &[&str]) -> Vec<(&'static str, bool)> {
+        let figures = figures.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+        let verdicts = judge(&figures, sections);
+        verdicts.iter().map(|it| (it.outcome(), it.is_missed())).collect()
+    }
 
     #[test]
     fn latency_counts_only_where_no_frames_are_missing() {
-        let outcomes = |fps: f64, p50: f64| {
-            let figures = [
-                ("capture.pictures_sent".to_owned(), fps),
-                ("capture.latency.p50".to_owned(), p50),
-            ];
-            let verdicts = judge(&figures.into());
-            verdicts.iter().map(|it| (it.outcome(), it.is_missed())).collect::<Vec<_>>()
+        let outcome = |fps: f64, p50: f64| {
+            let figures = [("capture.pictures_sent", fps), ("capture.latency.p50", p50)];
+            outcomes(&figures, &["capture"])[0]
         };
-        assert_eq!(outcomes(60.0, 3.9), [("met", false)]);
-        assert_eq!(outcomes(60.0, 4.1), [("MISSED", true)]);
-        assert_eq!(outcomes(30.0, 3.9), [("VOID: frames are missing", true)]);
-        assert!(judge(&BTreeMap::new()).is_empty());
+        assert_eq!(outcome(60.0, 3.9), ("met", false));
+        assert_eq!(outcome(60.0, 4.1), ("MISSED", true));
+        assert_eq!(outcome(30.0, 3.9), ("VOID: frames are missing", true));
+    }
+
+    #[test]
+    fn what_a_section_that_ran_did_not_measure_is_missed() {
+        let figures = [("start.game.p50", 400.0)];
+        assert_eq!(outcomes(&figures, &["start"]), [("met", false), ("NOT MEASURED", true)]);
+        // It ran, and gave nothing at all.
+        assert_eq!(outcomes(&figures, &["selkies"]), [("NOT MEASURED", true); 2]);
+        let verdicts = judge(&BTreeMap::new(), &["input"]);
+        assert!(line(&verdicts[0]).ends_with("NOT MEASURED"), "{}", line(&verdicts[0]));
+    }
+
+    #[test]
+    fn targets_of_sections_that_were_not_asked_for_are_not_judged() {
+        let figures = [("start.game.p50", 9_000.0)];
+        assert_eq!(outcomes(&figures, &["start"])[0], ("MISSED", true));
+        assert_eq!(outcomes(&figures, &["input"]), [("NOT MEASURED", true); 2]);
+        assert!(outcomes(&figures, &[]).is_empty());
+        // Each target is of a section that there is.
+        let all: Vec<_> = Section::value_variants().iter().map(|section| section.name()).collect();
+        assert_eq!(judge(&BTreeMap::new(), &all).len(), TARGETS.len());
     }
 }
