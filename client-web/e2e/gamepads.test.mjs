@@ -221,6 +221,8 @@ game('pads', 'webrtc', 'what the menu opens is worked by gamepad alone, and noth
   const { page } = tab;
   await does(tab, 'plug', 0);
   await paints(tab, [REST, [0, 0], [0, 0], [0, 0]]);
+  // Who has one is told its way there.
+  await page.getByText('Select and Start held down, opens the menu').waitFor({ state: 'attached' });
   const menu = async (row) => {
     await tap(tab, HOME);
     await page.getByRole('menu', { name: 'Session' }).waitFor();

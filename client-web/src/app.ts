@@ -46,7 +46,6 @@ export class App {
   private bearer: Bearer | undefined;
   /** One for all sessions of this page: what failed once fails again. */
   private readonly transports: TransportChoice;
-  /** For as long as the page is there. */
   private readonly pads: PadMenu;
 
   constructor(

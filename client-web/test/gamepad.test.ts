@@ -59,11 +59,12 @@ describe('gamepads', () => {
   let accepts: boolean;
   let active: boolean;
   let strange: string[];
+  let firsts: number;
   let gamepads: Gamepads;
 
   beforeEach(() => {
     vi.useFakeTimers();
-    [pads, sent, strange, accepts, active] = [[], [], [], true, true];
+    [pads, sent, strange, firsts, accepts, active] = [[], [], [], 0, true, true];
     const sender = new InputSender();
     vi.spyOn(sender, 'send').mockImplementation((event) => {
       if (accepts) sent.push(event);
@@ -75,6 +76,7 @@ describe('gamepads', () => {
     });
     gamepads = new Gamepads(sender, {
       active: () => active,
+      onFirst: () => { firsts += 1; },
       onStrange: (id) => { strange.push(id); },
       read: () => pads as unknown as readonly PadLike[],
     });
@@ -90,6 +92,17 @@ describe('gamepads', () => {
     return sent.splice(0);
   };
   const plugged = (number: number, is: boolean): InputEvent => ({ kind: 'gamepad-plugged', pad: number, plugged: is });
+
+  it('are heard of once, when the first comes that the session has', () => {
+    active = false;
+    pads = [pad(0), pad(1)];
+    look();
+    expect(firsts).toBe(0);
+    active = true;
+    look();
+    look();
+    expect(firsts).toBe(1);
+  });
 
   it('are told when they come, change and go', () => {
     const [first, second] = [pad(0), pad(2)];

@@ -129,12 +129,15 @@ describe('the pointer', () => {
 
 describe('what the page says of it', () => {
   it.each([
-    ['mouse', false, false, 'Click the picture to look around. Ctrl+Alt+Shift+M opens the menu'],
-    ['mouse', true, true, 'Ctrl+Alt+Shift+M opens the menu'],
-    ['fingers', false, false, 'Left thumb moves, right thumb looks, tap to click'],
-    ['fingers', false, true, 'Touch what you would click'],
-    ['fingers', true, true, 'Touch what you would click'],
-  ] as const)('with %s, free: %s, direct: %s', (has, isFree, isDirect, words) => { expect(howToBegin(has, { isFree, isDirect })).toBe(words); });
+    ['mouse', false, false, false, 'Click the picture to look around. Ctrl+Alt+Shift+M opens the menu'],
+    ['mouse', true, true, false, 'Ctrl+Alt+Shift+M opens the menu'],
+    ['mouse', false, false, true, 'Click the picture to look around. Ctrl+Alt+Shift+M, or Select and Start held down, opens the menu'],
+    ['mouse', true, true, true, 'Ctrl+Alt+Shift+M, or Select and Start held down, opens the menu'],
+    ['fingers', false, false, false, 'Left thumb moves, right thumb looks, tap to click'],
+    ['fingers', false, true, false, 'Touch what you would click'],
+    ['fingers', true, true, false, 'Touch what you would click'],
+    ['fingers', true, true, true, 'Select and Start, held down, open the menu'],
+  ] as const)('with %s, free: %s, direct: %s, a gamepad: %s', (has, isFree, isDirect, hasPad, words) => { expect(howToBegin(has, { isFree, isDirect, hasPad })).toBe(words); });
 
   it('promises no look around once it is freed, where a click does not bring one', () => {
     expect([true, false].map(withMouse)).toEqual(['The mouse is free', 'Click the picture to look around']);

@@ -38,6 +38,7 @@ interface Row {
 
 export class ControllersBox {
   readonly element = h('aside', { class: 'side controllers', 'aria-label': 'Controllers', hidden: true });
+  private readonly heading = h('h2', { tabindex: -1 }, 'Controllers');
   private readonly list = h('ul', { 'aria-label': 'Controllers that are there' });
   private readonly none = h('p', {}, 'Press a button on a controller: browsers hide it until then.');
   private readonly question = h('p', { class: 'question', role: 'status' });
@@ -55,7 +56,7 @@ export class ControllersBox {
       button({ label: 'Stop', onClick: () => { this.endLesson(); } }));
     const whole = h('div', { class: 'row' }, button({ label: 'Use all of a DualSense', onClick: () => { this.askForDualSense(); } }));
     whole.hidden = !dualSenses.canAsk;
-    this.element.append(h('h2', {}, 'Controllers'), this.question, this.lessonRow, this.none, this.list, whole, this.taken);
+    this.element.append(this.heading, this.question, this.lessonRow, this.none, this.list, whole, this.taken);
   }
 
   get isOpen(): boolean {
@@ -69,8 +70,8 @@ export class ControllersBox {
 
   /** What the session makes of them. */
   tell({ pads, no_devices: why }: InputTaken): void {
-    const what = { devices: 'They are devices of its own to what is played.', library: 'They reach what is played by a library.', nothing: 'What is played takes none.' }[pads];
-    this.taken.textContent = why == null ? what : `${what} No devices: ${why}.`;
+    const what = { devices: 'The game has them as devices of its own.', library: 'The game has them through a library.', nothing: 'What is played takes no controllers.' }[pads];
+    this.taken.textContent = why == null ? what : `${what} No devices of its own: ${why}.`;
   }
 
   /** Opens or closes it; says which. */
@@ -78,7 +79,11 @@ export class ControllersBox {
     this.element.hidden = !this.element.hidden;
     cancelAnimationFrame(this.frame);
     this.endLesson();
-    if (this.isOpen) this.draw();
+    if (this.isOpen) {
+      this.draw();
+      // From the picture no key leads here.
+      this.heading.focus();
+    }
     return this.isOpen;
   }
 

@@ -46,7 +46,7 @@ export class FilesBox {
     if (rules === undefined) return;
     this.bring.hidden = !rules.upload;
     const may = rules.upload ? `Drop files on the picture, or bring them here: up to ${size(rules.file_bytes)} each.` : '';
-    this.where.textContent = `The game finds them in “${rules.folder}” of its home. ${may}`;
+    this.where.textContent = `The game finds them in the folder “${rules.folder}” of its home. ${may}`;
   }
 
   /** Takes what is dropped on this. */

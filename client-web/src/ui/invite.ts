@@ -93,9 +93,9 @@ export class InviteBox {
     const url = this.links.get(id);
     const minutes = Math.max(Math.round((expires - Date.now()) / 60_000), 0);
     const facts = [
-      viewers === 1 ? '1 came' : `${viewers} came`,
+      viewers === 1 ? '1 is here' : `${viewers} are here`,
       `ends in ${minutes < 120 ? duration(minutes * 60_000) : `${Math.round(minutes / 60)} h`}`,
-      uses == null ? undefined : `${uses} more may`,
+      uses == null ? undefined : `${uses} more may join`,
     ];
     return h('li', {},
       h('div', {}, h('b', {}, ROLES[role].title), h('span', {}, facts.filter((fact) => fact !== undefined).join(', '))),

@@ -20,7 +20,7 @@ export class KeysBox {
   constructor(private readonly does: KeysActions) {
     this.element.append(
       h('h2', {}, 'Keys'),
-      h('p', {}, 'Keys go to the game by their place. A key can be another one for this game.'),
+      h('p', {}, 'The game is told keys by their place on the keyboard. Here one key can be made another, for this game alone.'),
       this.question,
       h('div', { class: 'row' }, this.add, this.stop),
       this.list,

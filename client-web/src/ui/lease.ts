@@ -18,6 +18,7 @@ export class LeaseView {
   readonly badge = h('span', { class: 'lease', hidden: true });
   /** At the side. */
   readonly element = h('aside', { class: 'side lease-box', 'aria-label': 'Lease', hidden: true });
+  private readonly heading = h('h2', { tabindex: -1 }, 'Lease');
   private readonly facts = h('dl', { class: 'lease-facts' });
   private readonly rows = h('ul', { 'aria-label': 'Receipts' });
   private readonly failure = h('p', { class: 'failure', role: 'alert' });
@@ -26,7 +27,7 @@ export class LeaseView {
   private readonly timer = setInterval(() => { this.tick(); }, 1_000);
 
   constructor(private readonly does: LeaseActions, private readonly now: () => number = () => performance.now()) {
-    this.element.append(h('h2', {}, 'Lease'), this.facts, h('h3', {}, 'Receipts'), this.failure, this.rows);
+    this.element.append(this.heading, this.facts, h('h3', {}, 'Receipts'), this.failure, this.rows);
   }
 
   get isOpen(): boolean {
@@ -50,6 +51,8 @@ export class LeaseView {
     if (this.isOpen) {
       this.tick();
       this.read();
+      // From the picture no key leads here.
+      this.heading.focus();
     }
     return this.isOpen;
   }

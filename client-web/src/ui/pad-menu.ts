@@ -94,19 +94,15 @@ export interface PadMenuOptions {
 export class PadMenu {
   private readonly commands = new PadCommands();
   private readonly keys = new PadKeys();
-  private readonly timer: ReturnType<typeof setInterval>;
 
   constructor(private readonly options: PadMenuOptions) {
-    this.timer = setInterval(() => { this.look(); }, LOOK_MS);
+    // It is there for as long as the page is.
+    setInterval(() => { this.look(); }, LOOK_MS);
   }
 
   /** See {@link PadCommands.waitForRest}. */
   waitForRest(): void {
     this.commands.waitForRest();
-  }
-
-  close(): void {
-    clearInterval(this.timer);
   }
 
   private look(): void {

@@ -143,6 +143,7 @@ export class Player {
   /** The user has said which of the two they are. */
   private typingChosen = false;
   private touchChosen = false;
+  private hasPad = false;
   /** What the menu says of the volume. */
   private volume: string | undefined;
   /** Escape and the system's own keys go to the session. */
@@ -248,9 +249,10 @@ export class Player {
       onMenu: () => { this.does('menu'); },
     });
     this.invite = new InviteBox({
-      make: (role) => api.invite(this.known, role),
-      list: () => api.invitations(this.known),
-      revoke: (id) => api.revoke(this.known, id),
+      // The keyboard opens the menu before there is a session, too.
+      make: async (role) => await api.invite(this.known, role),
+      list: async () => await api.invitations(this.known),
+      revoke: async (id) => { await api.revoke(this.known, id); },
       say: (text) => { this.say(text); },
     });
     this.saving = new SaveButton(() => api.save(this.known), (text) => { this.tell(text); });
@@ -307,6 +309,7 @@ export class Player {
       gamepads: {
         read: () => [...this.dualSenses.without(readGamepads()), ...this.dualSenses.pads, this.touchPad.gamepad ?? null],
         active: () => document.hasFocus() && document.visibilityState === 'visible' && this.session.state.name === 'live' && !this.controllers.isOpen && !this.padMenu,
+        onFirst: () => { this.metPad(); },
         onStrange: (id) => { this.say(`The browser does not know the buttons of ${id}: teach them in Controllers`); },
       },
     });
@@ -631,7 +634,7 @@ export class Player {
         this.bar.press('hud', this.hud.toggle());
         return;
       case 'fullscreen':
-        this.toggleFullscreen().catch(() => undefined);
+        this.toggleFullscreen().catch(() => { this.say('The browser refused full screen'); });
         return;
       case 'pointer':
         this.mouse.toggle().catch(() => undefined);
@@ -719,7 +722,14 @@ export class Player {
   }
 
   private get beginning(): string {
-    return howToBegin(isCoarse() ? 'fingers' : 'mouse', { isFree: this.input.pointerIsFree, isDirect: this.input.touchMode === 'direct' });
+    return howToBegin(isCoarse() ? 'fingers' : 'mouse', { isFree: this.input.pointerIsFree, isDirect: this.input.touchMode === 'direct', hasPad: this.hasPad });
+  }
+
+  /** There is a gamepad, whose way to the menu is said with the rest. */
+  private metPad(): void {
+    const before = this.beginning;
+    this.hasPad = true;
+    if (this.hint.textContent === before) this.say(this.beginning);
   }
 
   /** Fingers are as they are, until the user chooses. */

@@ -35,7 +35,7 @@ export class SavesBox {
   constructor(title: string, does: SavesActions) {
     const { parts, read } = listed(title, does, this.heading);
     this.read = read;
-    this.element.append(this.heading, h('p', {}, 'To play from one is to leave this game, which is saved then.'), ...parts);
+    this.element.append(this.heading, h('p', {}, 'To play from one of these is to leave this game, which is saved as it ends.'), ...parts);
   }
 
   get isOpen(): boolean {

@@ -24,10 +24,21 @@ export function withMouse(isFree: boolean): string {
   return isFree ? 'The mouse is free' : 'Click the picture to look around';
 }
 
-/** How to begin with what there is. `isFree`: a click does not capture the mouse; `isDirect`: fingers are as they are. */
-export function howToBegin(has: 'mouse' | 'fingers', { isFree, isDirect }: { readonly isFree: boolean; readonly isDirect: boolean }): string {
+export interface Beginning {
+  /** A click does not capture the mouse. */
+  readonly isFree: boolean;
+  /** Fingers are as they are. */
+  readonly isDirect: boolean;
+  /** There is a gamepad, too. Its home button opens the menu as well, but many systems keep that one. */
+  readonly hasPad: boolean;
+}
+
+/** How to begin with what there is. */
+export function howToBegin(has: 'mouse' | 'fingers', { isFree, isDirect, hasPad }: Beginning): string {
+  if (has === 'fingers' && hasPad) return 'Select and Start, held down, open the menu';
   if (has === 'fingers') return isDirect ? 'Touch what you would click' : 'Left thumb moves, right thumb looks, tap to click';
-  return isFree ? `${MENU_KEYS} opens the menu` : `${withMouse(false)}. ${MENU_KEYS} opens the menu`;
+  const menu = hasPad ? `${MENU_KEYS}, or Select and Start held down, opens the menu` : `${MENU_KEYS} opens the menu`;
+  return isFree ? menu : `${withMouse(false)}. ${menu}`;
 }
 
 export const REFUSED: Readonly<Record<RefusedReason, { readonly title: string; readonly advice: string }>> = {
@@ -109,7 +120,7 @@ export function announcement(state: PlayState, title: string): string {
   }
 }
 
-/** `3 m 20 s` from milliseconds. */
+/** `3 min 20 s` from milliseconds. */
 export function duration(milliseconds: number): string {
   const seconds = Math.max(Math.round(milliseconds / 1000), 0);
   const [minutes, hours] = [Math.floor(seconds / 60), Math.floor(seconds / 3_600)];

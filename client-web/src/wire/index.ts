@@ -41,7 +41,6 @@ export type LeasePrice = Schemas['LeasePrice'];
 export type LeaseStatus = Schemas['LeaseStatus'];
 export type Challenge = Schemas['Challenge'];
 export type Bearer = Schemas['Bearer'];
-export type PlayerKey = Schemas['PlayerKey'];
 export type SliceReceipt = Schemas['SliceReceipt'];
 export type Receipts = Schemas['Receipts'];
 export type Rumble = Extract<ServerMessage, { type: 'rumble' }>;
