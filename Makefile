@@ -100,8 +100,8 @@ bench-net:
 	$(BUILD)
 	$(TARGET)/bench-net $(ARGS)
 
-# Hosted games, without a browser. ARGS goes to the harness, such as ARGS="--only capture,input --runs 1".
-bench-games: setup
+# Hosted games, and a key in Chromium where there is one. ARGS goes to the harness, such as ARGS="--only capture,input --runs 1".
+bench-games: setup page
 	$(BUILD)
 	$(TARGET)/bench-games $(ARGS)
 

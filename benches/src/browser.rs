@@ -30,7 +30,7 @@ pub(crate) struct Browser {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Page {
     #[serde(rename = "page")]
-    id: u32,
+    pub(crate) id: u32,
     /// `track-processor` or `video-element`.
     pub(crate) presenter: Option<String>,
 }
@@ -257,7 +257,12 @@ impl Browser {
         files.iter().map(size).collect::<Option<_>>().context("a file has no size")
     }
 
-    fn call<T: DeserializeOwned>(&mut self, command: &Value, takes: Duration) -> Result<T> {
+    /// Has the driver do this, which it is told to take so long for, and yields its answer.
+    pub(crate) fn call<T: DeserializeOwned>(
+        &mut self,
+        command: &Value,
+        takes: Duration,
+    ) -> Result<T> {
         let commands = self.commands.as_mut().context("the browser is closed")?;
         writeln!(commands, "{command}").context("the browser's driver has ended")?;
         let line = match self.answers.recv_timeout(PATIENCE + takes) {

@@ -1,4 +1,4 @@
-// Drives Chromium for the latency bench: one JSON command a line on stdin, one JSON answer a line on
+// Drives Chromium for the benches `latency` and `bench-games`: one JSON command a line on stdin, one JSON answer a line on
 // stdout, in order. `{"op": …}` is answered by `{"ok": …}` or `{"error": "…"}`; nothing here ends the
 // process but the end of stdin. It decides nothing and computes no figure: benches/ does.
 import { readdir, readFile } from 'node:fs/promises';
@@ -149,6 +149,43 @@ const operations = {
     await pause(1_000);
     await take();
     return { inputs, strips };
+  },
+
+  /**
+   * Presses a key again and again, each time for `down` and `least` to `most` before the next. Yields when the browser made the events
+   * of those that went down, and what the page sent of all.
+   */
+  async keys(command) {
+    const page = pageOf(command);
+    const { count, down, least, most } = command;
+    await until(page, () => window.nearlight.takesInput);
+    await page.evaluate(() => {
+      window.nearlight.takeInputs();
+      window.keysDown = [];
+      // Before the page has the event.
+      window.addEventListener('keydown', ({ timeStamp }) => {
+        window.keysDown.push(Math.round((performance.timeOrigin + timeStamp) * 1000));
+      }, { capture: true });
+    });
+    const events = [];
+    const inputs = [];
+    const take = async () => {
+      const taken = await page.evaluate(() => ({ events: window.keysDown.splice(0), inputs: window.nearlight.takeInputs() }));
+      events.push(...taken.events);
+      inputs.push(...taken.inputs);
+    };
+    for (let i = 0; i < count; i += 1) {
+      await page.keyboard.down('KeyA');
+      await pause(down);
+      await page.keyboard.up('KeyA');
+      await pause(least + Math.random() * (most - least));
+      if (i % 20 === 19) await take();
+    }
+    // The last one has as long as a slow picture takes, and what is told of it.
+    await pause(1_000);
+    await take();
+    const { kind } = await page.evaluate(() => window.nearlight.transport);
+    return { events, inputs: inputs.filter((input) => input.kind === 'key'), kind };
   },
 
   async close(command) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use serde::Serialize;
 
-/// Measures hosted games end to end, but for a browser; see the top of benches/src/games/main.rs.
+/// Measures hosted games end to end; see the top of benches/src/games/main.rs.
 #[derive(Debug, Clone, Parser, Serialize)]
 pub(crate) struct Args {
     /// Run only these sections, with commas between.
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// Most kilobits a second of a session.
     #[arg(long, default_value_t = 8_000)]
     pub(crate) kbps: u32,
-    /// Keys of the section `input`.
+    /// Keys of the sections `input` and `browser`.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=2_000))]
     pub(crate) keys: u32,
     /// Starts of the section `start`.
@@ -67,6 +67,7 @@ pub(crate) enum Child {
 pub(crate) enum Section {
     Capture,
     Input,
+    Browser,
     Start,
     Density,
     Footprint,
@@ -79,6 +80,7 @@ impl Section {
         match self {
             Self::Capture => "capture",
             Self::Input => "input",
+            Self::Browser => "browser",
             Self::Start => "start",
             Self::Density => "density",
             Self::Footprint => "footprint",
@@ -113,6 +115,6 @@ mod tests {
     fn sections_run_in_order_whatever_was_asked_first() {
         let args = Args::parse_from(["bench-games", "--only", "start,capture"]);
         assert_eq!(args.sections(), [Section::Capture, Section::Start]);
-        assert_eq!(Args::parse_from(["bench-games"]).sections().len(), 6);
+        assert_eq!(Args::parse_from(["bench-games"]).sections().len(), 7);
     }
 }

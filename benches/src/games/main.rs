@@ -1,4 +1,4 @@
-//! `make bench-games`: what hosting games takes, measured on real parts but for the browser.
+//! `make bench-games`: what hosting games takes, measured on real parts, and in a real browser where a section says so.
 //!
 //! ```text
 //!  sandbox                      this process
@@ -15,6 +15,7 @@
 //! |---|---|
 //! | `capture` | 1280x720 at 60 frames a second: painted → last packet, stages, processor time, and x264 alone on the same pictures |
 //! | `input` | a key from the player → in the node → given to the X server → in the game → in a picture that came whole |
+//! | `browser` | the same key in Chromium: from the browser's own event → in the node → given to the X server → in the game → in a decoded picture |
 //! | `start` | the request for a session → the first picture of the game, with nothing started ahead, and with the game |
 //! | `density` | as many players of one game as the node lets in, at 640x360 and 30 frames a second |
 //! | `selkies` | processor time and memory of a process of this node and of one of Selkies with the same picture, and with the same game, and how many players of that Selkies has |
@@ -30,6 +31,10 @@
 //!   The X server's part in capturing is in `display_and_painter`, which the painter is in, too.
 //! - A *key* is sent by the player's data channel; the painter says in its next picture when it had it. All processes
 //!   are of one machine, whose monotonic clock is theirs.
+//! - *In Chromium* (`client-web/bench/drive.mjs`, as `make bench` drives it) a key begins with the time that the browser
+//!   gives its event (`Event.timeStamp`). Which picture shows it is read on the node, as above; when the page had that
+//!   one decoded is what the page reports of it, by its RTP timestamp, or of the next that it had. Clocks are related
+//!   as in `make bench`, and their error is printed. The section is left out, and says so, where there is no Chromium.
 //! - Targets of the sections that ran are judged. Missed ones are printed, also those that were not measured; with `--strict` they
 //!   fail the run (`ended.rs`).
 //! - Figures mean something only on a machine that does nothing else: the load before the run is printed.
@@ -39,9 +44,15 @@
 extern crate transport as nearlight_transport;
 
 mod args;
+#[path = "../browser.rs"]
+#[allow(dead_code, reason = "shared with the other benches, which use all of it")]
+mod browser;
 mod capture;
 #[path = "../../../transport/tests/client/mod.rs"]
 mod client;
+#[path = "../clock.rs"]
+#[allow(dead_code, reason = "shared with the other benches, which use all of it")]
+mod clock;
 #[path = "../codec.rs"]
 mod codec;
 mod density;
@@ -51,6 +62,7 @@ mod ended;
 #[allow(dead_code, reason = "shared with the other benches, which use all of it")]
 mod figures;
 mod footprint;
+mod in_browser;
 mod input;
 mod node;
 mod peer;
@@ -196,6 +208,7 @@ fn measure(section: Section, bench: &mut Bench, findings: &mut Findings) -> Resu
     match section {
         Section::Capture => capture::run(bench, findings),
         Section::Input => input::run(bench, findings),
+        Section::Browser => in_browser::run(bench, findings),
         Section::Start => start::run(bench, findings),
         Section::Density => density::run(bench, findings),
         Section::Footprint => footprint::run(bench, findings),

@@ -20,7 +20,7 @@ use Bound::{Least, Most};
 const GIVEN: (&str, f64) = ("capture.pictures_sent", 59.0);
 
 /// What, figure, unit, bound, and whether it is void where [`GIVEN`] does not hold.
-const TARGETS: [(&str, &str, &str, Bound, bool); 14] = [
+const TARGETS: [(&str, &str, &str, Bound, bool); 16] = [
     ("on the X server → last packet, p50", "capture.latency.p50", "ms", Most(4.0), true),
     ("on the X server → last packet, p95", "capture.latency.p95", "ms", Most(7.0), true),
     ("processor time, of x264 alone", "capture.cpu_of_alone", "×", Most(1.5), true),
@@ -28,6 +28,8 @@ const TARGETS: [(&str, &str, &str, Bound, bool); 14] = [
     ("the same, by its preset of x264", "selkies.quick.cpu_of", "×", Most(0.75), false),
     ("key → XTEST, p99", "input.to_xtest.p99", "ms", Most(2.0), false),
     ("key → picture, p50", "input.to_picture.intervals", "intervals", Most(2.5), false),
+    ("key in a browser → XTEST, p99", "browser.to_xtest.p99", "ms", Most(2.0), false),
+    ("the same → decoded, p50", "browser.intervals.p50", "intervals", Most(2.5), false),
     ("request → first picture, p50", "start.game.p50", "ms", Most(1_500.0), false),
     ("the same, started ahead, p50", "start.warm.p50", "ms", Most(500.0), false),
     ("interval of the worst player, p95", "density.worst_p95_of_nominal", "×", Most(1.25), false),
