@@ -215,6 +215,12 @@ describe('the reserve', () => {
     expect(reserve.newest).toBe(893);
   });
 
+  it('is known sooner as it begins', () => {
+    const reserve = new Reserve();
+    const early = (samples: number, seconds: number): number => reserve.early(samples, seconds * SECOND, true);
+    expect([early(100, 0), early(700, 0.2), early(700, 0.3), early(700, 0.6)]).toEqual([100, 100, 100, 700]);
+  });
+
   it('shows that a thread stood still by what all blocks have more than any before', () => {
     const reserve = new Reserve();
     const come = (...early: readonly number[]): number => {
@@ -303,6 +309,29 @@ describe('playout', () => {
     listening.play(20);
     expect(listening.delayed / 48, 'a block, one call, and the one in which it comes').toBeLessThan(15.5);
     expect(listening.playout.figures).toMatchObject({ late: 0, starved: 0 });
+  });
+
+  it('keeps nothing of a block that was late as it began', () => {
+    const listening = new Listening(0, (block) => (block === 20 ? 25 * 48 : 0));
+    listening.play(1);
+    expect(listening.playout.figures.late).toBe(1);
+    expect(listening.delayed / 48, 'a block, one call, and the one in which it comes').toBeLessThan(15.5);
+  });
+
+  it('keeps nothing for long of one that was nearly late as it began', () => {
+    const listening = new Listening(0, (block) => (block === 20 ? 8 * 48 : 0));
+    listening.play(1.5);
+    expect(listening.playout.figures.late).toBe(0);
+    expect(listening.delayed / 48).toBeLessThan(17);
+  });
+
+  it('learns soon that a path is uneven from the beginning', () => {
+    const listening = new Listening(0, (block) => (block % 10 === 9 ? 20 * 48 : 0));
+    listening.play(1);
+    const { late } = listening.playout.figures;
+    expect(late, 'two that tell nothing, and those by which the margin grows').toBeLessThanOrEqual(6);
+    listening.play(9);
+    expect(listening.playout.figures.late).toBe(late);
   });
 
   it('waits as long as the path is uneven, and no longer', () => {

@@ -20,15 +20,16 @@ const TOLERANCE = QUANTUM / 2;
 const SKIP = 0.06 * SAMPLE_RATE;
 /** The same while nothing is to be heard; beyond what paths vary by, of which few blocks in silence tell little. */
 const SKIP_IN_SILENCE = 0.03 * SAMPLE_RATE;
-// The same where all blocks come earlier than any before, or in the first second, in which the browser's audio thread begins,
-// stands still and goes on; until a block is late.
+/** The same where all blocks come earlier than any before, or as it begins. */
 const SKIP_SOON = 0.008 * SAMPLE_RATE;
-const FIRST = SAMPLE_RATE;
+/** It begins for so long, or until so many blocks were late, which is the path's doing: page and audio thread begin, too, and stand still, of which nothing is to stay. */
+const BEGINNING = 2 * SAMPLE_RATE;
+const LATE_AT_FIRST = 2;
 /** Most change of speed: a tenth of a semitone, which nobody hears. */
 const MOST_CHANGE = 0.006;
 /** Seconds in which an error is to be gone, where that takes no more change. */
 const CORRECT_IN = 2;
-/** The same of what is too much in the first second. It is longer than silence is without a block, which would correct too much. */
+/** The same of what is too much as it begins. It is longer than silence is without a block, which would correct too much. */
 const BEGIN_IN = 0.5;
 const FADE = 0.004 * SAMPLE_RATE;
 
@@ -142,9 +143,10 @@ export class Playout {
   /** A block came so long before it is due; whether it follows the one before it. */
   private steer(reserve: number, follows: boolean): void {
     if (this.position === undefined) return;
+    const begins = this.counts.late < LATE_AT_FIRST && this.played - this.begun < BEGINNING;
     if (reserve < 0) {
       // In silence nothing was waiting for it.
-      if (follows) this.reserve.late(this.played);
+      if (follows && !begins) this.reserve.late(this.played);
       if (this.gain > 0 || this.counts.energy > 0) this.counts.late += 1;
       this.move(reserve - this.reserve.margin - this.hold);
       return;
@@ -155,8 +157,7 @@ export class Playout {
       this.move(reserve - wanted);
       return;
     }
-    const error = this.reserve.early(reserve, this.played) - wanted;
-    const begins = this.counts.late === 0 && this.played - this.begun < FIRST;
+    const error = this.reserve.early(reserve, this.played, begins) - wanted;
     const { newest, stood } = this.reserve;
     if (begins && newest - wanted > SKIP_SOON) {
       this.move(newest - wanted);

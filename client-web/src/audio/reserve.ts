@@ -9,8 +9,9 @@ export const QUANTUM = 128;
 const [LEAST, MOST] = [1, 8];
 /** Samples played without a late block, after which less may be enough: five seconds. */
 const CALM = 5 * 48_000;
-/** The least of one to two seconds is known, and that of so many blocks. */
+/** The least of one to two seconds is known, and that of so many blocks; of a quarter as long while it begins. */
 const WINDOW = 48_000;
+const FIRST_WINDOW = WINDOW / 4;
 const BLOCKS = 8;
 
 /** Of this window and of the one before it. */
@@ -54,9 +55,9 @@ export class Reserve {
     return most === undefined || this.newest <= most ? 0 : Math.max(...this.blocks) - most;
   }
 
-  /** A block came so many samples early when so many had been played; yields the least of late. */
-  early(samples: number, played: number): number {
-    if (played - this.since >= WINDOW) {
+  /** A block came so many samples early when so many had been played; yields the least of late, and of less long while it begins. */
+  early(samples: number, played: number, begins = false): number {
+    if (played - this.since >= (begins ? FIRST_WINDOW : WINDOW)) {
       this.since = played;
       this.least = { now: undefined, before: this.least.now };
       this.most = { now: undefined, before: this.most.now };
