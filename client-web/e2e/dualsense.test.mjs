@@ -151,7 +151,7 @@ for (const wire of ['usb', 'bluetooth']) {
       // A game that takes neither motion nor touchpads is sent none, and nothing says otherwise.
       const { pad_extras: extras, pads, no_devices: why } = await page.evaluate(() => window.nearlight.hello.input);
       assert.deepEqual([extras, pads], [false, 'library']);
-      assert.match(await page.locator('.controllers .taken').textContent(), /by a library/);
+      assert.match(await page.locator('.controllers .taken').textContent(), /through a library/);
       assert.ok((await page.locator('.controllers .taken').textContent()).includes(why), why);
       assert.deepEqual((await tab.inputs()).filter((kind) => kind === 'pad-motion' || kind === 'pad-touch'), []);
       // Without it the browser's own is there again.

@@ -92,6 +92,35 @@ for (const transport of ['webrtc', 'webtransport']) {
   });
 }
 
+/** Of a level that is drawn larger or smaller little differs. */
+const RESIZED = 0.15;
+
+real('Freedoom draws in the size that the window has become, in the shape that it began with', async () => {
+  const query = `?play=level&fps=15&transport=webrtc&${PATIENT}`;
+  await Tab.with({ browser, node, query }, async (tab) => {
+    await tab.state('live');
+    // A window that kept its size would leave a part of the picture dark, or be cut: all of the level is to be seen, as at first.
+    const shows = async (width, height, level) => until(`the level of ${width}x${height}`, async () => {
+      const told = await tab.page.evaluate(() => {
+        const { size, stats, hello } = window.nearlight;
+        return [[size.width, size.height], stats?.coded ?? [], [hello.video.width, hello.video.height]];
+      });
+      if (!told.every(([wide, high]) => wide === width && high === height)) return undefined;
+      const picture = await tab.picture();
+      return level === undefined || changed(level, picture) < RESIZED ? picture : undefined;
+    });
+    await shows(960, 600);
+    const level = await rests(tab);
+    await tab.page.setViewportSize({ width: 1200, height: 700 });
+    await shows(1120, 700, level);
+    await tab.page.setViewportSize({ width: 700, height: 700 });
+    await shows(700, 436, level);
+    await tab.page.setViewportSize({ width: 960, height: 600 });
+    await shows(960, 600, level);
+  });
+  await node.sessionsToBe(0);
+});
+
 /** Of its help and of the level nearly all differs; of the level with a menu over it and without a quarter or so. */
 const HELP = 0.6;
 

@@ -59,12 +59,12 @@ describe('gamepads', () => {
   let accepts: boolean;
   let active: boolean;
   let strange: string[];
-  let firsts: number;
+  let came: number;
   let gamepads: Gamepads;
 
   beforeEach(() => {
     vi.useFakeTimers();
-    [pads, sent, strange, firsts, accepts, active] = [[], [], [], 0, true, true];
+    [pads, sent, strange, came, accepts, active] = [[], [], [], 0, true, true];
     const sender = new InputSender();
     vi.spyOn(sender, 'send').mockImplementation((event) => {
       if (accepts) sent.push(event);
@@ -76,7 +76,7 @@ describe('gamepads', () => {
     });
     gamepads = new Gamepads(sender, {
       active: () => active,
-      onFirst: () => { firsts += 1; },
+      onCome: () => { came += 1; },
       onStrange: (id) => { strange.push(id); },
       read: () => pads as unknown as readonly PadLike[],
     });
@@ -93,15 +93,15 @@ describe('gamepads', () => {
   };
   const plugged = (number: number, is: boolean): InputEvent => ({ kind: 'gamepad-plugged', pad: number, plugged: is });
 
-  it('are heard of once, when the first comes that the session has', () => {
+  it('are heard of once each, when the session has them', () => {
     active = false;
     pads = [pad(0), pad(1)];
     look();
-    expect(firsts).toBe(0);
+    expect(came).toBe(0);
     active = true;
     look();
     look();
-    expect(firsts).toBe(1);
+    expect(came).toBe(2);
   });
 
   it('are told when they come, change and go', () => {

@@ -121,7 +121,9 @@ describe('what a click makes of the mouse', () => {
     page.control.suggest(true);
     expect([page.row, page.locked, stored.size]).toEqual([undefined, false, 0]);
     vi.stubGlobal('matchMedia', () => ({ matches: false }));
-    expect(new Page('desktop', true).row).toBeUndefined();
+    const coarse = new Page('desktop', true);
+    await coarse.control.toggle();
+    expect([coarse.row, coarse.free, stored.size]).toEqual([undefined, true, 0]);
   });
 
   it.each(['', 'null', '[]', '{"desktop":1}', '{"desktop":null}', '{"desktop":"caught"}', '{"desktop":{"way":"captured"}}', '{"desktop":['])('is what suits the game where %s is remembered', (text) => {

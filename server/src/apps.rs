@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
+use host::catalogue::Resize;
 use host::confine::Attempts;
 use media::{
     AudioSource, ByteSize, Clock, DeviceId, FrameRate, FrameSource, GraphicsMemory, InputSink,
@@ -187,8 +188,8 @@ pub struct AppInfo {
 pub struct ScreenInfo {
     /// The largest one that it can have on this node.
     pub largest: Size,
-    /// Whether it may have another size while the app runs.
-    pub changes: bool,
+    /// What the app makes of another size while it runs.
+    pub resize: Resize,
 }
 
 /// The picture that a session has.

@@ -13,9 +13,38 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use host::catalogue::Resize;
 use media::Size;
 use session::admission::Refusal;
 use tokio::sync::watch;
+
+use crate::apps::ScreenInfo;
+
+/// What bounds the sizes that a screen may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The largest.
+    pub largest: Size,
+    /// What the window asks for has the shape of this one, as nearly as even edges can.
+    pub shape: Option<Size>,
+}
+
+impl From<Size> for Bounds {
+    fn from(largest: Size) -> Self {
+        Self { largest, shape: None }
+    }
+}
+
+impl Bounds {
+    /// Those of an app that began with this size; none where it keeps that.
+    pub(crate) fn of(ScreenInfo { largest, resize }: ScreenInfo, began: Size) -> Option<Self> {
+        match resize {
+            Resize::Never => None,
+            Resize::Any => Some(Self { largest, shape: None }),
+            Resize::SameShape => Some(Self { largest, shape: Some(began) }),
+        }
+    }
+}
 
 /// Who keeps the books.
 pub trait Books: Send + Sync {
@@ -29,7 +58,7 @@ pub trait Books: Send + Sync {
 
 /// See the module.
 pub struct Booking {
-    largest: Size,
+    bounds: Bounds,
     books: Box<dyn Books>,
     booked: Mutex<Size>,
     refused: watch::Sender<Refusals>,
@@ -69,22 +98,23 @@ impl fmt::Display for Refused {
 
 impl fmt::Debug for Booking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { largest, .. } = self;
+        let Self { bounds, .. } = self;
         let booked = self.booked();
-        f.debug_struct("Booking").field("booked", &booked).field("largest", largest).finish()
+        f.debug_struct("Booking").field("booked", &booked).field("bounds", bounds).finish()
     }
 }
 
 impl Booking {
-    /// Of a session that was let in with pictures of this size, and may have them as large as `largest`.
-    pub fn new(booked: Size, largest: Size, books: impl Books + 'static) -> Arc<Self> {
+    /// Of a session that was let in with pictures of this size, and may have others within these bounds.
+    pub fn new(booked: Size, bounds: impl Into<Bounds>, books: impl Books + 'static) -> Arc<Self> {
         let (books, refused) = (Box::new(books), watch::Sender::default());
-        Arc::new(Self { largest, books, booked: Mutex::new(booked), refused })
+        let bounds = bounds.into();
+        Arc::new(Self { bounds, books, booked: Mutex::new(booked), refused })
     }
 
-    /// The largest that it may have.
-    pub fn largest(&self) -> Size {
-        self.largest
+    /// What bounds the sizes that it may have.
+    pub fn bounds(&self) -> Bounds {
+        self.bounds
     }
 
     /// What is booked now.
@@ -104,7 +134,7 @@ impl Booking {
 
     /// The window is to have a screen of this size: whether it may. What a larger one needs is booked then.
     pub fn ask(&self, size: Size) -> bool {
-        let size = within(size, self.largest);
+        let size = within(size, self.bounds.largest);
         // What is captured until it is smaller is still booked.
         let answer = if size.pixels() > self.booked().pixels() {
             self.books.change(self, size)
@@ -116,7 +146,7 @@ impl Booking {
 
     /// The game's screen has this size: how much of it is shown. That is booked.
     pub fn screen(&self, size: Size) -> Size {
-        let (size, booked) = (within(size, self.largest), self.booked());
+        let (size, booked) = (within(size, self.bounds.largest), self.booked());
         let answer = if size == booked { Ok(()) } else { self.books.change(self, size) };
         let is_carried = self.tell(size, answer, |refusals| &mut refusals.game);
         if is_carried { size } else { within(size, booked) }
@@ -124,7 +154,7 @@ impl Booking {
 
     /// Pictures have this size now, which is booked.
     pub fn shows(&self, size: Size) {
-        let (size, booked) = (within(size, self.largest), self.booked());
+        let (size, booked) = (within(size, self.bounds.largest), self.booked());
         if size != booked
             && let Err(why) = self.books.change(self, size)
         {

@@ -119,7 +119,7 @@ impl App for GameApp {
             },
             has_poster: poster.is_some(),
             controls: controls.iter().map(hint).collect(),
-            screen: Some(ScreenInfo { largest: display.max_size, changes: display.resize }),
+            screen: Some(ScreenInfo { largest: display.max_size, resize: display.resize }),
             unavailable: self
                 .entry
                 .missing()

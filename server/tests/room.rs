@@ -15,6 +15,7 @@ use axum::http::{Method, StatusCode};
 use common::{create_with, until};
 use encoder::choice::{Accepts, Cost};
 use encoder::{Candidate, Outcome, Prober, Verdict};
+use host::catalogue::Resize;
 use media::{
     ByteSize, Clock, Codec, DataChannel, DeviceId, EncoderCapabilities, FrameRate, FrameRequest,
     FrameSource, GraphicsMemory, InputSink, MediaTime, SequencedInput, Size, SourceError,
@@ -60,7 +61,7 @@ impl App for Game {
             keyboard: KeyboardMode::Places,
             has_poster: false,
             controls: Vec::new(),
-            screen: self.grows.map(|(_, largest)| ScreenInfo { largest, changes: true }),
+            screen: self.grows.map(|(_, largest)| ScreenInfo { largest, resize: Resize::Any }),
             unavailable: None,
         }
     }

@@ -59,6 +59,8 @@ export class Playout {
   private played = 0;
   /** The same when it was decided where to begin. */
   private begun = 0;
+  /** Blocks that were late since. */
+  private lateSince = 0;
   private readonly reserve = new Reserve();
   private counts = { late: 0, starved: 0, energy: 0 };
 
@@ -90,6 +92,7 @@ export class Playout {
     const waits = this.played === this.begun;
     if (this.position === undefined || waits || Math.abs(at - this.position) > CAPACITY * 4) {
       this.begun = this.played;
+      this.lateSince = 0;
       this.position = at - FIRST_RESERVE - this.hold;
       this.end = at;
       this.forget();
@@ -143,11 +146,14 @@ export class Playout {
   /** A block came so long before it is due; whether it follows the one before it. */
   private steer(reserve: number, follows: boolean): void {
     if (this.position === undefined) return;
-    const begins = this.counts.late < LATE_AT_FIRST && this.played - this.begun < BEGINNING;
+    const begins = this.lateSince < LATE_AT_FIRST && this.played - this.begun < BEGINNING;
     if (reserve < 0) {
       // In silence nothing was waiting for it.
       if (follows && !begins) this.reserve.late(this.played);
-      if (this.gain > 0 || this.counts.energy > 0) this.counts.late += 1;
+      if (this.gain > 0 || this.counts.energy > 0) {
+        this.counts.late += 1;
+        this.lateSince += 1;
+      }
       this.move(reserve - this.reserve.margin - this.hold);
       return;
     }

@@ -66,8 +66,8 @@ interface Told {
 export interface GamepadOptions {
   /** Whether gamepads are the session's just now: it is played, and the page has the focus. */
   readonly active: () => boolean;
-  /** The first came. */
-  readonly onFirst?: () => void;
+  /** The session has one more. */
+  readonly onCome?: () => void;
   /** One came that the browser has no standard mapping for, and nobody has told what its buttons are. */
   readonly onStrange: (id: string) => void;
   readonly read: () => readonly (PadLike | null)[];
@@ -222,7 +222,7 @@ export class Gamepads {
     const taken = new Set([...this.told.values()].map((told) => told.pad));
     const pad = Array.from({ length: MOST_PADS }, (_, number) => number).find((number) => !taken.has(number));
     if (pad === undefined) return undefined;
-    if (taken.size === 0) this.options.onFirst?.();
+    this.options.onCome?.();
     const told: Told = { pad, plugged: false, state: AT_REST, unsureAt: undefined };
     this.told.set(index, told);
     return told;

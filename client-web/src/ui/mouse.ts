@@ -44,7 +44,7 @@ export class MouseControl {
 
   /** Captures the mouse, as a click does from now on; or frees it for now. */
   async toggle(): Promise<void> {
-    if (this.isOver) return;
+    if (this.isOver || !canCapture()) return;
     if (this.input.isLocked) {
       this.input.unlockPointer();
       return;

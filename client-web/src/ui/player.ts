@@ -309,7 +309,8 @@ export class Player {
       gamepads: {
         read: () => [...this.dualSenses.without(readGamepads()), ...this.dualSenses.pads, this.touchPad.gamepad ?? null],
         active: () => document.hasFocus() && document.visibilityState === 'visible' && this.session.state.name === 'live' && !this.controllers.isOpen && !this.padMenu,
-        onFirst: () => { this.metPad(); },
+        // That on the screen has no buttons that open the menu.
+        onCome: () => { if (readGamepads().some((pad) => pad !== null)) this.metPad(); },
         onStrange: (id) => { this.say(`The browser does not know the buttons of ${id}: teach them in Controllers`); },
       },
     });
@@ -449,6 +450,8 @@ export class Player {
   /** It is this game: what was chosen for it holds again. */
   private plays(game: string): void {
     this.game = game;
+    // Who comes by a link does not know it yet.
+    if (game === '') return;
     this.input.setKeyMap(rememberedKeys(game));
     this.mouse.of(game);
   }
@@ -727,6 +730,7 @@ export class Player {
 
   /** There is a gamepad, whose way to the menu is said with the rest. */
   private metPad(): void {
+    if (this.hasPad) return;
     const before = this.beginning;
     this.hasPad = true;
     if (this.hint.textContent === before) this.say(this.beginning);

@@ -8,7 +8,7 @@ use media::{ByteSize, FrameRate, Layout, MOST_PADS, Size};
 
 use super::install::{self, Required};
 use super::{Contents, Device, DisplayMode, Entry, GameId, HomeFile, Limits, Poster, Problem};
-use super::{Program, Requirement, Sharing, Template, environment, file};
+use super::{Program, Requirement, Resize, Sharing, Template, environment, file};
 use crate::beneath;
 use crate::saves::{HomePath, overlap};
 
@@ -245,7 +245,11 @@ fn display(problems: &mut Problems, display: &file::Display) -> DisplayMode {
     DisplayMode {
         size: Size::new(display.width, display.height),
         max_size: Size::new(display.max_width, display.max_height),
-        resize: display.resize,
+        resize: match display.resize {
+            file::Resize::Whether(false) => Resize::Never,
+            file::Resize::Whether(true) => Resize::Any,
+            file::Resize::How(file::ResizeHow::SameShape) => Resize::SameShape,
+        },
         rate: FrameRate::fps(display.fps),
         integer_motion: display.integer_motion,
         pointer: display.pointer,

@@ -85,7 +85,7 @@ pub(super) struct Display {
     pub(super) height: u32,
     pub(super) max_width: u32,
     pub(super) max_height: u32,
-    pub(super) resize: bool,
+    pub(super) resize: Resize,
     pub(super) fps: u32,
     pub(super) integer_motion: bool,
     pub(super) pointer: PointerMode,
@@ -98,12 +98,25 @@ impl Default for Display {
             height: 720,
             max_width: 1920,
             max_height: 1080,
-            resize: true,
+            resize: Resize::Whether(true),
             fps: 60,
             integer_motion: false,
             pointer: PointerMode::Absolute,
         }
     }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "true, false or \"same-shape\"")]
+pub(super) enum Resize {
+    Whether(bool),
+    How(ResizeHow),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ResizeHow {
+    SameShape,
 }
 
 #[derive(Debug, Deserialize)]

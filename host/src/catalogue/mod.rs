@@ -221,6 +221,17 @@ pub enum PointerMode {
     Relative,
 }
 
+/// What an entry makes of another size of its display while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resize {
+    /// Nothing: it keeps the size that it began with.
+    Never,
+    /// It draws in any.
+    Any,
+    /// It draws in any of the shape (width to height) that it began with.
+    SameShape,
+}
+
 /// The display that an entry starts on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DisplayMode {
@@ -228,8 +239,8 @@ pub struct DisplayMode {
     pub size: Size,
     /// The largest that it can be given.
     pub max_size: Size,
-    /// Whether it makes use of another size while it runs.
-    pub resize: bool,
+    /// What it makes of another size while it runs.
+    pub resize: Resize,
     /// Nominal frame rate.
     pub rate: FrameRate,
     /// Whether what it shows moves by whole pixels: encoders need not look for other motion.

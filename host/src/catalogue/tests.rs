@@ -270,6 +270,15 @@ fn gamepads_of_the_start_are_gamepads() {
 }
 
 #[test]
+fn a_display_that_is_resized_has_any_size_or_one_of_its_shape() {
+    let with = |how: &str| read_one(&format!("{GOOD}[display]\n{how}")).expect(how).display.resize;
+    assert_eq!(with(""), Resize::Any);
+    assert_eq!(with("resize = true"), Resize::Any);
+    assert_eq!(with("resize = false"), Resize::Never);
+    assert_eq!(with("resize = \"same-shape\""), Resize::SameShape);
+}
+
+#[test]
 fn unknown_keys_and_wrong_types_are_named_with_their_line() {
     for (more, key) in [
         ("comand = \"x\"", "comand"),
@@ -277,6 +286,7 @@ fn unknown_keys_and_wrong_types_are_named_with_their_line() {
         ("genre = \"x\"", "genre"),
         ("[display]\ndepth = 24", "depth"),
         ("[display]\nresize = 1", "resize"),
+        ("[display]\nresize = \"shape\"", "resize"),
         ("[limits]\nmemory_mib = -1", "memory_mib"),
         ("devices = [\"disk\"]", "devices"),
         ("gamepads = -1", "gamepads"),

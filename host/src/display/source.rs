@@ -275,16 +275,20 @@ impl XSource {
 
     /// Looks at the screen again; whether pictures have another size now.
     fn follow_screen(&mut self) -> Result<bool, DisplayError> {
-        (self.seen.screen, self.seen.outgrown) = (false, false);
+        self.seen.screen = false;
+        let outgrown = std::mem::replace(&mut self.seen.outgrown, false);
         let (screen, whole) = match Viewport::on_screen(&self.link) {
             // A game has made it so. Its next size is told, and then nothing of the picture is known.
             Err(DisplayError::Size { .. }) => {
                 (self.seen.outgrown, self.seen.everything, self.more) = (true, true, None);
-                self.seen.damage.get_or_insert(self.clock.now());
                 return Ok(false);
             }
             found => found?,
         };
+        if outgrown && self.seen.everything {
+            // What was damaged meanwhile could not be shown before now.
+            self.seen.damage = Some(self.clock.now());
+        }
         let view = whole.within(&self.most);
         self.aim.show(screen, &view);
         let before = std::mem::replace(&mut self.view, view);

@@ -3,6 +3,7 @@
 use media::Size;
 
 use crate::apps::VideoMode;
+use crate::booking::Bounds;
 use crate::wire;
 
 /// The screen is never smaller: below this hardly a game draws anything.
@@ -10,36 +11,84 @@ const LEAST: Size = Size::new(320, 200);
 /// Dots an inch that displays and their programs have.
 const DPI: std::ops::RangeInclusive<u32> = 48..=480;
 
-/// A screen of the size of `view`, made smaller where it is larger than `largest`, in its own shape and with as many
-/// fewer dots an inch.
-pub(crate) fn for_view(view: &wire::View, largest: Size, mode: VideoMode) -> VideoMode {
-    let [width, height] = [view.width, view.height].map(|edge| f64::from(edge.max(1)));
-    let fits = (f64::from(largest.width) / width).min(f64::from(largest.height) / height).min(1.0);
+/// Whether these have one shape, but for what edges lose that are made even.
+pub(crate) fn has_shape(size: Size, shape: Size) -> bool {
+    let [width, height, wide, high] =
+        [size.width, size.height, shape.width, shape.height].map(i64::from);
+    (width * high - height * wide).abs() < 2 * (wide + high)
+}
+
+/// A screen of the size of `view`, or the largest of its own shape in it, made smaller where it is larger than may be, with as
+/// many fewer dots an inch.
+pub(crate) fn for_view(view: &wire::View, bounds: Bounds, mode: VideoMode) -> VideoMode {
+    let edges = |width: u32, height: u32| [width, height].map(|edge| f64::from(edge.max(1)));
+    // By how much one is larger that just fits into another.
+    let into =
+        |[wide, high]: [f64; 2], [width, height]: [f64; 2]| (width / wide).min(height / high);
+    let Bounds { largest, shape } = bounds;
+    let view_edges = edges(view.width, view.height);
+    let shape = shape.map(|shape| edges(shape.width, shape.height));
+    let own = shape.unwrap_or(view_edges);
+    let (shown, most) = (into(own, view_edges), into(own, edges(largest.width, largest.height)));
+    let mut fits = shown.min(most);
+    if shape.is_some() {
+        let [width, height] = edges(LEAST.width, LEAST.height);
+        fits = fits.max((width / own[0]).max(height / own[1]).min(most));
+    }
     let edge = |edge: f64, least: u32, most: u32| {
-        // Whole and positive; what a screen cannot have is not asked for.
-        ((edge * fits) as u32).clamp(least.min(most), most) & !1
+        // Whole and positive, where quotients lose a little; what a screen cannot have is not asked for.
+        ((edge * fits + 1e-6) as u32).clamp(least.min(most), most) & !1
     };
     let size = Size::new(
-        edge(width, LEAST.width, largest.width),
-        edge(height, LEAST.height, largest.height),
+        edge(own[0], LEAST.width, largest.width),
+        edge(own[1], LEAST.height, largest.height),
     );
-    let dpi = (f64::from(view.dpi) * fits).round() as u32;
+    let dpi = (f64::from(view.dpi) * (fits / shown).min(1.0)).round() as u32;
     VideoMode { size, dpi: dpi.clamp(*DPI.start(), *DPI.end()), ..mode }
 }
 
 #[cfg(test)]
 mod tests {
+    use host::catalogue::Resize;
     use media::FrameRate;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::apps::ScreenInfo;
 
     const HD: Size = Size::new(1920, 1080);
 
     fn fitted(width: u32, height: u32, dpi: u32) -> (Size, u32) {
         let mode = VideoMode { size: HD, dpi: VideoMode::DPI, rate: FrameRate::fps(60) };
-        let screen = for_view(&wire::View { width, height, dpi }, HD, mode);
+        let screen = for_view(&wire::View { width, height, dpi }, HD.into(), mode);
         (screen.size, screen.dpi)
+    }
+
+    #[test]
+    fn what_keeps_its_shape_has_the_largest_of_it_that_is_in_the_view() {
+        let mode = VideoMode { size: HD, dpi: VideoMode::DPI, rate: FrameRate::fps(60) };
+        let began = Size::new(960, 600);
+        let screen = ScreenInfo { largest: HD, resize: Resize::SameShape };
+        let bounds = Bounds::of(screen, began).unwrap();
+        let fitted =
+            |width, height| for_view(&wire::View { width, height, dpi: 96 }, bounds, mode).size;
+        for (view, size) in [
+            ((960, 600), began),
+            ((1200, 700), Size::new(1120, 700)),
+            ((640, 480), Size::new(640, 400)),
+            ((1000, 521), Size::new(832, 520)),
+            ((980, 613), Size::new(980, 612)),
+            // No smaller than what is of use.
+            ((40, 300), Size::new(320, 200)),
+            ((3000, 3000), Size::new(1728, 1080)),
+        ] {
+            assert_eq!(fitted(view.0, view.1), size, "in {view:?}");
+            assert!(has_shape(size, began) && has_shape(began, size), "{size}");
+        }
+        assert!(!has_shape(Size::new(1280, 720), began) && !has_shape(Size::new(800, 600), began));
+        let others = [Resize::Never, Resize::Any]
+            .map(|resize| Bounds::of(ScreenInfo { largest: HD, resize }, began));
+        assert_eq!(others, [None, Some(Bounds::from(HD))]);
     }
 
     #[test]
@@ -59,11 +108,18 @@ mod tests {
         ) {
             let largest = Size::new(wide * 2, high * 2);
             let mode = VideoMode { size: largest, dpi: VideoMode::DPI, rate: FrameRate::fps(60) };
-            let VideoMode { size, dpi, .. } = for_view(&wire::View { width, height, dpi }, largest, mode);
+            let VideoMode { size, dpi, .. } = for_view(&wire::View { width, height, dpi }, largest.into(), mode);
             prop_assert!(size.width <= largest.width && size.height <= largest.height);
             prop_assert!(size.width >= 64 && size.height >= 64);
             prop_assert!(size.width.is_multiple_of(2) && size.height.is_multiple_of(2));
             prop_assert!(DPI.contains(&dpi));
+            // In a shape of its own, which at least one edge of the largest or of the view bounds.
+            let shape = Size::new(high, wide.div_ceil(2));
+            let bounds = Bounds { largest, shape: Some(shape) };
+            let size = for_view(&wire::View { width, height, dpi: 96 }, bounds, mode).size;
+            prop_assert!(size.width <= largest.width && size.height <= largest.height);
+            let useful = size.width > LEAST.width && size.height > LEAST.height;
+            prop_assert!(!useful || has_shape(size, shape), "{size} for {shape}");
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
+use host::catalogue::Resize;
 use host::confine::Phase;
 use host::saves::State;
 use media::{
@@ -19,6 +20,7 @@ use super::GameApp;
 use super::source::Drawn;
 use super::start::{Begun, Played, Wanted, Written, begin, play};
 use crate::apps::{Ahead, Needs, OpenError, Prepared, Running, Start, VideoMode};
+use crate::drive::screen;
 use crate::meter::Meter;
 use crate::saves::Keep;
 
@@ -66,7 +68,10 @@ impl Ahead for GameApp {
         let video = video.unwrap_or_else(|| self.video());
         let display = self.entry.display;
         // Who plays it may let it grow, or not.
-        let largest = if display.resize { display.max_size } else { video.size };
+        let largest = match display.resize {
+            Resize::Never => video.size,
+            Resize::Any | Resize::SameShape => display.max_size,
+        };
         let wanted = Wanted { entry: &self.entry, host, video, largest, clock, cancel };
         let state =
             |home: BorrowedFd<'_>| self.saves.as_ref().map(|saves| saves.state(home)).transpose();
@@ -134,7 +139,12 @@ fn drew(
 impl Prepared for Warm {
     fn fits(&self, video: VideoMode) -> Result<(), &'static str> {
         let entry = &self.app.entry;
-        if !entry.display.resize && video.size != self.video.size {
+        let fits = match entry.display.resize {
+            Resize::Any => true,
+            Resize::Never => video.size == self.video.size,
+            Resize::SameShape => screen::has_shape(video.size, self.video.size),
+        };
+        if !fits {
             return Err("size");
         }
         // It was started for other pictures: the same program would have to be run.

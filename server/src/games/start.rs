@@ -235,7 +235,7 @@ pub(super) fn start(
     let step = |step| {
         start.step.send_replace(Some(step));
     };
-    let largest = start.booking.as_ref().map_or(video.size, |booking| booking.largest());
+    let largest = start.booking.as_ref().map_or(video.size, |booking| booking.bounds().largest);
     let wanted = Wanted { entry, host, video, largest, clock, cancel: &start.cancel };
     let restore = |home: BorrowedFd<'_>| {
         let restored = |keep: &Arc<Keep>| Ok((keep.clone(), keep.restore(home, &start.cancel)?));

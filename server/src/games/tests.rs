@@ -365,6 +365,17 @@ fn a_game_is_played_with_the_pictures_that_it_was_started_for_where_it_cannot_fo
     assert_eq!(prepared.fits(VideoMode { dpi: 120, ..VIDEO }), Ok(()));
     assert_eq!(prepared.fits(VideoMode { size: Size::new(640, 362), ..VIDEO }), Err("size"));
     assert_eq!(prepared.fits(VideoMode { rate: FrameRate::fps(30), ..VIDEO }), Err("rate"));
+    // Or where it can, in the shape that it began with.
+    let (run, folders) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let more = "[display]\nresize = \"same-shape\"";
+    let Some(app) = terminal(run.path(), folders.path(), more) else { return };
+    let prepared = app.ahead().unwrap().prepare(Some(VIDEO), &clock, &CancellationToken::new());
+    let prepared = prepared.unwrap();
+    let Size { width, height } = VIDEO.size;
+    let sized =
+        |width, height| prepared.fits(VideoMode { size: Size::new(width, height), ..VIDEO });
+    assert_eq!([sized(width, height), sized(width * 3 / 2, height * 3 / 2)], [Ok(()); 2]);
+    assert_eq!(sized(width * 3 / 2, height), Err("size"));
 }
 
 #[test]

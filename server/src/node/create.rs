@@ -13,7 +13,7 @@ use session::admission::{Demand, Permit};
 
 use crate::ahead::Taken;
 use crate::apps::{self, App, ScreenInfo, VideoMode};
-use crate::booking::Booking;
+use crate::booking::{Booking, Bounds};
 use crate::drive::SoundPlan;
 use crate::http::Problem;
 use crate::registry::Entry;
@@ -117,10 +117,10 @@ impl Node {
         }
         let screen = info.screen.filter(|_| !fixed);
         if let (Some(view), Some(screen)) = (&wish.view, screen) {
-            mode = drive::screen::for_view(view, screen.largest, mode);
+            mode = drive::screen::for_view(view, screen.largest.into(), mode);
             (video.width, video.height) = (mode.size.width, mode.size.height);
         }
-        let largest = screen.filter(|screen| screen.changes).map(|screen| screen.largest);
+        let bounds = screen.and_then(|screen| Bounds::of(screen, mode.size));
         let kind = if video.hdr { PictureKind::HDR10 } else { PictureKind::NV12 };
         if video.hdr && !app.draws_hdr() {
             let reason = format!("HDR10 is not drawn by {:?}", wish.app);
@@ -160,10 +160,10 @@ impl Node {
             }
         };
         // What it becomes larger is booked then.
-        let booking = largest.map(|largest| {
+        let booking = bounds.map(|bounds| {
             let (node, app) = (Arc::downgrade(self), Arc::downgrade(&app));
             let of = Place { node, app, place: permit.number(), video: mode };
-            Booking::new(mode.size, largest, of)
+            Booking::new(mode.size, bounds, of)
         });
         let shares = app.shares();
         let share = shares.map(|rules| Share::new(rules, &id, self.metrics.clone()));

@@ -298,7 +298,7 @@ impl Driver {
     /// The client shows the picture in a place of another size: what is played gets such a screen, if it may.
     fn follow_view(&mut self, now: MediaTime, view: &wire::View) {
         let Some(booking) = &self.booking else { return };
-        let video = screen::for_view(view, booking.largest(), self.video);
+        let video = screen::for_view(view, booking.bounds(), self.video);
         if video == self.video {
             return;
         }
