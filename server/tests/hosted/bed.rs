@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::http::Method;
+use host::confine::Mark;
+use host::confine::cgroup::{Controller, Tree};
 use nearlight::config::{Config, GameConvert};
 use nearlight::encoders::Probing;
 use nearlight::games::{self, Library};
@@ -50,6 +52,25 @@ pub fn processes(word: &str) -> BTreeSet<u32> {
         String::from_utf8_lossy(&command).contains(word).then_some(number)
     };
     fs::read_dir("/proc").unwrap().flatten().filter_map(number).collect()
+}
+
+/// Folders of sandboxes of this game.
+pub fn sandboxes(run: &Path, game: &str) -> Vec<PathBuf> {
+    let below = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
+    let all = below(run).flat_map(|mark| below(&mark.path())).map(|each| each.path());
+    all.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with(game)).collect()
+}
+
+/// Whether a control group bounds this here; a machine that must run everything must have it.
+pub fn is_bounded(controller: Controller) -> bool {
+    let tree = Tree::find(&Mark::own().unwrap());
+    let has = tree.as_ref().is_ok_and(|tree| tree.has(controller));
+    let must = std::env::var_os("NEARLIGHT_HOST").is_some_and(|value| value == "1");
+    assert!(has || !must, "NEARLIGHT_HOST is set, and {tree:?}");
+    if !has {
+        println!("left out: {controller:?} is not bounded here: {tree:?}");
+    }
+    has
 }
 
 /// So many pictures that were made from now on: what came before is dropped.

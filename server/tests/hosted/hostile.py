@@ -1,4 +1,4 @@
-"""A game that misuses what it has: its space, its display, or the request to end.
+"""A game that misuses what it has: its space, its display, its processes and memory, or the request to end.
 
 It draws, and once its player is there ("go" lies in its entry's folder) it does what its argument says and draws on. What
 came of it it writes into a file that is kept: "held" where it was bounded, "BROKEN" where it was not, and last how many
@@ -20,6 +20,8 @@ FOLDERS = {HOME: 20, "/tmp": 300, "/dev/shm": 300, "/run": 20}
 WINDOWS = 1000
 # Rounds of sizes at the least, for so many seconds at the least, and modes beside theirs.
 ROUNDS, SECONDS, MODES = 20, 3, 200
+# Processes that a bomb bears at most, how often the first of them is refused one, and mebibytes that are eaten at most.
+BORN, REFUSALS, EATEN = 256, 20, 512
 # What the screen has in the end.
 LAST = (320, 200)
 SIZES = [
@@ -54,7 +56,7 @@ class Display:
         if let_in != 1:
             self.socket.close()
             raise Refused(setup)
-        self.sent, self.made = 0, 0
+        self.sent, self.made, self.keys = 0, 0, set()
         self.first = struct.unpack_from("<I", setup, 4)[0]
         vendor, formats = struct.unpack_from("<H", setup, 16)[0], setup[21]
         self.root = struct.unpack_from("<I", setup, 32 + (vendor + 3) // 4 * 4 + 8 * formats)[0]
@@ -80,12 +82,14 @@ class Display:
         self.socket.sendall(struct.pack("<BBH", opcode, data, 1 + len(body) // 4) + body)
 
     def ask(self, opcode, data, body=b""):
-        """The answer of a request that has one. Events and errors of those before it are passed over."""
+        """The answer of a request that has one. Events and errors of those before it are passed over, but for keys."""
         self.tell(opcode, data, body)
         while True:
             packet = self.read(32)
             kind, number, more = struct.unpack_from("<BxHI", packet)
             packet += self.read(4 * more) if kind in (1, 35) else b""
+            if kind == 2:
+                self.keys.add(packet[1])
             if kind < 2 and number == self.sent & 0xFFFF:
                 if kind == 0:
                     raise Refused(packet[1])
@@ -238,12 +242,76 @@ def deaf(_):
     say(True, "it hears nothing")
 
 
-def tell():
+def stops(_):
+    """Has children. Once it has told so, it halts all of them and itself."""
+    for _ in range(2):
+        if os.fork() == 0:
+            while True:
+                signal.pause()
+    say(True, "it has children")
+
+
+def bomb(canvas):
+    """Each of its processes forks for as long as it is let, and beyond. The first draws on; the others hear no request to end."""
+    born, refused = (
+        os.open(f"{HOME}/{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND) for name in ("born", "refused")
+    )
+    first, refusals = True, 0
+    while os.fstat(born).st_size < BORN and refusals < REFUSALS:
+        try:
+            child = os.fork()
+        except OSError as error:
+            os.write(refused, f"{errno.errorcode[error.errno]}\n".encode())
+            if first:
+                refusals += 1
+                canvas.draw()
+            time.sleep(0.1)
+        else:
+            if child == 0:
+                first, refusals = False, 0
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                os.write(born, b".")
+    while not first:
+        signal.pause()
+    with open(f"{HOME}/refused") as file:
+        why, many = set(file.read().split()), os.fstat(born).st_size
+    say(many < BORN and why == {"EAGAIN"}, f"{many} were born, and then {why}")
+
+
+def eats(_):
+    """Takes memory, and writes to it, for as long as there is some."""
+    eaten = []
+    while len(eaten) < EATEN:
+        eaten.append(bytearray(b"x") * (1 << 20))
+    say(False, f"it may have more than {EATEN} MiB")
+
+
+def hears(canvas):
+    """Misuses nothing: tells the numbers of the keys that it hears, each once."""
+    display, told = canvas.display, None
+    # Keys that go down are its window's to hear.
+    display.tell(2, 0, struct.pack("<III", canvas.window, 0x0800, 1))
+    while True:
+        canvas.draw()
+        heard = sorted(display.keys)
+        if heard != told:
+            told = heard
+            keep(f"hears {heard} in all.\n")
+        time.sleep(0.05)
+
+
+def keep(text):
     os.makedirs(f"{HOME}/kept", exist_ok=True)
-    lines.append(f"{len(lines)} in all.\n")
     with open(f"{HOME}/told", "w") as file:
-        file.write("\n".join(lines))
+        file.write(text)
     os.rename(f"{HOME}/told", f"{HOME}/kept/told")
+
+
+def tell():
+    keep("\n".join([*lines, f"{len(lines)} in all.\n"]))
+
+
+DEEDS = {each.__name__: each for each in (fills, windows, modes, deaf, stops, bomb, eats, hears)}
 
 
 def main():
@@ -251,8 +319,11 @@ def main():
     while not os.path.exists("/game/go"):
         canvas.draw()
         time.sleep(0.05)
-    {"fills": fills, "windows": windows, "modes": modes, "deaf": deaf}[deed](canvas)
+    DEEDS[deed](canvas)
     tell()
+    while deed == "stops":
+        # Again wherever somebody lets it go on.
+        os.kill(0, signal.SIGSTOP)
     while deed == "deaf":
         time.sleep(1000)
     while True:

@@ -5,12 +5,12 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use axum::http::Method;
 use serde_json::json;
 
-use crate::bed::{Bed, Game, bed, logged, pictures, processes, terminal};
+use crate::bed::{Bed, Game, bed, logged, pictures, processes, sandboxes, terminal};
 use crate::common::{Session, until};
 use crate::player::{join, lives};
 
@@ -24,13 +24,6 @@ fn probe(id: &'static str, token: &str) -> Game {
     let python = "[[requires]]\nfile = \"/usr/bin/python3\"\npackage = \"python3\"\n";
     let entry = terminal(&command) + "saves = [\"kept\"]\n" + python;
     Game { id, entry, file: ("probe.py", PROBE) }
-}
-
-/// Folders of sandboxes of this game.
-fn sandboxes(run: &Path, game: &str) -> Vec<PathBuf> {
-    let below = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
-    let all = below(run).flat_map(|mark| below(&mark.path())).map(|each| each.path());
-    all.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with(game)).collect()
 }
 
 /// What the prober is told of all that it is to reach, in a file of its entry.
