@@ -20,6 +20,7 @@ mod converted;
 mod doctor;
 mod ends;
 mod hostile;
+mod nonsense;
 #[path = "../player/mod.rs"]
 mod player;
 mod reload;
