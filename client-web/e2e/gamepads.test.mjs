@@ -444,17 +444,21 @@ test('a game is chosen, its menu is opened, and it is left by gamepad alone', as
     await does(tab, 'press', 0, A, false);
     await paints(tab, [REST, [0, 0], [0, 0], [0, 0]]);
     // While they are tested, gamepads are not the game's.
-    const toggle = () => tab.press(page.getByRole('button', { name: 'Controllers' }));
-    await toggle();
+    await tap(tab, HOME);
+    await until('the menu', async () => ((await focused()) === 'row' ? true : undefined));
+    await go(tab, DOWN, 'Controllers');
+    await tap(tab, A);
     const box = page.getByRole('complementary', { name: 'Controllers' });
     await box.getByText('a double').waitFor();
     await does(tab, 'push', 0, 0, 1);
     await until('the stick', async () => ((await box.locator('meter').first().evaluate(({ value }) => value)) === 1 ? true : undefined));
     await paints(tab, [REST, [0, 0], [0, 0], [0, 0]]);
     await does(tab, 'push', 0, 0, 0);
-    await box.getByRole('button', { name: 'Rumble' }).click();
+    await go(tab, DOWN, 'Rumble controller 1');
+    await tap(tab, A);
     await until('an effect', () => page.evaluate(() => (window.double.effects.some(({ type, duration }) => type === 'dual-rumble' && duration > 400) ? true : undefined)));
-    await toggle();
+    await tap(tab, B);
+    await box.waitFor({ state: 'hidden' });
     await tap(tab, HOME);
     await until('the menu', async () => ((await focused()) === 'row' ? true : undefined));
     await until('the last of it', async () => {
