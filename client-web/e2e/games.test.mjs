@@ -42,7 +42,10 @@ after(async () => {
   for (const folder of [run, own]) rmSync(folder, { recursive: true, force: true });
 });
 
-/** Plays this game, unless it cannot be had here; at the size of the window where the address says none. */
+/**
+ * Plays this game, unless it cannot be had here; at the size of the window where the address says none. `use` is told how to say
+ * what it measured.
+ */
 const game = (id, name, use, size = SMALL, prepare = undefined) => test(name, async (t) => {
   const entry = entries.find((each) => each.id === id);
   assert.equal(entry?.kind, 'game');
@@ -55,7 +58,7 @@ const game = (id, name, use, size = SMALL, prepare = undefined) => test(name, as
     await Tab.with({ browser, node, query: `?play=${id}&${size}&transport=${transport}`, prepare }, async (tab) => {
       await tab.state('live');
       await until('pictures', async () => ((await tab.presented()) > 0 ? true : undefined));
-      await use(tab);
+      await use(tab, (measured) => { t.diagnostic(`${name}, over ${transport}: ${measured}`); });
     });
     await node.sessionsToBe(0);
     await until('the sandbox to be gone', () => (sandboxes().length === 0 ? true : undefined));
@@ -389,11 +392,11 @@ test('games have posters and kinds, and are found by them', async () => {
   });
 });
 
-game('freedoom', 'Freedoom plays and is heard', async (tab) => {
+game('freedoom', 'Freedoom plays and is heard', async (tab, say) => {
   await gesture(tab);
   await heard(tab);
   // Its demonstration plays by itself, some time after its title.
   const shown = await tab.presented();
   await until('a game that moves', async () => ((await tab.presented()) > shown + 30 ? true : undefined));
-  await inStep(tab);
+  say(`its sound is ${(await inStep(tab)).toFixed(0)} ms after its picture in the median`);
 });
