@@ -181,23 +181,68 @@ game('walk', 'webrtc', 'a stick walks through Freedoom', async (tab) => {
 });
 
 game('neverball', 'webrtc', 'a stick and a button choose in Neverball’s menus', async (tab) => {
-  const moves = async () => {
-    const before = await tab.picture();
-    await pause(tab, 400);
-    return changed(before, await tab.picture());
-  };
-  await does(tab, 'plug', 0);
-  // Its title flies over a level all the time; where a level is chosen from, next to nothing moves.
-  await until('the title', async () => ((await moves()) > 0.05 ? true : undefined));
-  await tap(tab, A);
-  await until('levels', async () => ((await moves()) < 0.02 && (await moves()) < 0.02 ? true : undefined));
-  const levels = await tab.picture();
+  const sets = await setsOfLevels(tab);
   // Up from the first line is the last one, which is described beside it.
-  await does(tab, 'push', 0, 1, -1);
+  await nudge(tab, -1);
+  await tab.pictureChanges(sets, 0.04);
+});
+
+game('neverball', 'webrtc', 'a level of Neverball is begun by gamepad, and a stick tilts its floor', async (tab) => {
+  const { page } = tab;
+  // The way back is on top and has the focus in both lists; what comes first is below it.
+  const chooseFirst = async (list) => {
+    await nudge(tab, 1);
+    await tap(tab, A);
+    await tab.pictureChanges(list, 0.05);
+    return rests(tab);
+  };
+  await chooseFirst(await chooseFirst(await setsOfLevels(tab)));
+  const floor = async (pushed) => {
+    await does(tab, 'push', 0, 0, pushed);
+    await pause(tab, 500);
+    return rests(tab);
+  };
+  let last;
+  await until('a floor that tilts as it is told', async () => {
+    // Begins the level, or anew where it is played. By the third camera, which does not turn with the ball.
+    await page.keyboard.press('r', { delay: 100 });
+    await tap(tab, A);
+    await page.keyboard.press('3', { delay: 100 });
+    await rests(tab);
+    // The ball rolls to the rail at its left and stays there: from then on nothing but the floor moves. In a list what was chosen
+    // would stay so when the stick is let go of.
+    const [tilted, level, again, after] = [await floor(-1), await floor(0), await floor(-1), await floor(0)];
+    last = [changed(tilted, level), changed(again, after), changed(tilted, again), changed(level, after)];
+    const [there, back, ...same] = last;
+    return Math.min(there, back) > 0.1 && Math.max(...same) < 0.04 ? true : undefined;
+  }).catch((error) => { throw new Error(`${error.message}; shares of the picture that changed: ${JSON.stringify(last)}`, { cause: error }); });
+});
+
+/** Share of the picture that is another a moment later. */
+async function moves(tab) {
+  const before = await tab.picture();
+  await pause(tab, 400);
+  return changed(before, await tab.picture());
+}
+
+/** A picture in which next to nothing moves. */
+const rests = (tab) => until('a picture at rest', async () => ((await moves(tab)) < 0.02 && (await moves(tab)) < 0.02 ? tab.picture() : undefined));
+
+/** Plugs a gamepad in, and leaves Neverball's title for what levels are chosen from. */
+async function setsOfLevels(tab) {
+  await does(tab, 'plug', 0);
+  // Its title flies over a level all the time.
+  await until('the title', async () => ((await moves(tab)) > 0.05 ? true : undefined));
+  await tap(tab, A);
+  return rests(tab);
+}
+
+/** Pushes the left stick down (1) or up (-1), and lets go of it. */
+async function nudge(tab, way) {
+  await does(tab, 'push', 0, 1, way);
   await pause(tab, 120);
   await does(tab, 'push', 0, 1, 0);
-  await tab.pictureChanges(levels, 0.04);
-});
+}
 
 /** Presses a button of the first gamepad for as long as the page needs to see it: longer, and what it does is repeated. */
 const tap = (tab, button) => tab.page.evaluate(async (which) => {
