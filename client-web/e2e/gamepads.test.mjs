@@ -225,8 +225,11 @@ async function moves(tab) {
   return changed(before, await tab.picture());
 }
 
-/** A picture in which next to nothing moves. */
-const rests = (tab) => until('a picture at rest', async () => ((await moves(tab)) < 0.02 && (await moves(tab)) < 0.02 ? tab.picture() : undefined));
+/** A picture in which next to nothing moves, for longer than a machine without time shows nothing new. */
+const rests = (tab) => until('a picture at rest', async () => {
+  for (let look = 0; look < 6; look += 1) if ((await moves(tab)) >= 0.02) return undefined;
+  return tab.picture();
+});
 
 /** Plugs a gamepad in, and leaves Neverball's title for what levels are chosen from. */
 async function setsOfLevels(tab) {
@@ -239,9 +242,12 @@ async function setsOfLevels(tab) {
 
 /** Pushes the left stick down (1) or up (-1), and lets go of it. */
 async function nudge(tab, way) {
-  await does(tab, 'push', 0, 1, way);
-  await pause(tab, 120);
-  await does(tab, 'push', 0, 1, 0);
+  // Within the page: held for longer it would move on and on.
+  await tab.page.evaluate(async (to) => {
+    window.double.push(0, 1, to);
+    await new Promise((resolve) => { setTimeout(resolve, 120); });
+    window.double.push(0, 1, 0);
+  }, way);
 }
 
 /** Presses a button of the first gamepad for as long as the page needs to see it: longer, and what it does is repeated. */

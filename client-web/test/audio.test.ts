@@ -245,7 +245,7 @@ class Listening {
   /** Samples of the listener's clock. */
   private now = 0;
 
-  constructor(private readonly start: number, private readonly delay: (block: number) => number, private readonly drift = 1, private readonly lost: (block: number) => boolean = () => false) {}
+  constructor(private start: number, private readonly delay: (block: number) => number, private readonly drift = 1, private readonly lost: (block: number) => boolean = () => false) {}
 
   play(seconds: number): void {
     const end = this.now + seconds * SAMPLE_RATE;
@@ -262,6 +262,11 @@ class Listening {
       this.heard.push(...left);
       this.now += 128;
     }
+  }
+
+  /** The source goes on elsewhere on its timeline. */
+  jump(samples: number): void {
+    this.start += samples;
   }
 
   /** The browser's audio thread stands still for so long. */
@@ -316,6 +321,16 @@ describe('playout', () => {
     listening.play(1);
     expect(listening.playout.figures.late).toBe(1);
     expect(listening.delayed / 48, 'a block, one call, and the one in which it comes').toBeLessThan(15.5);
+  });
+
+  it('begins anew where its source does, whatever was late before', () => {
+    const listening = new Listening(0, (block) => ([100, 150, 220].includes(block) ? 25 * 48 : 0));
+    listening.play(2);
+    expect(listening.playout.figures.late).toBe(2);
+    listening.jump(100 * SAMPLE_RATE);
+    listening.play(1);
+    expect(listening.playout.figures.late).toBe(3);
+    expect(listening.delayed / 48, 'as at first').toBeLessThan(15.5);
   });
 
   it('keeps nothing for long of one that was nearly late as it began', () => {

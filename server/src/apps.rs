@@ -138,6 +138,9 @@ pub trait Prepared: Send {
     /// That word.
     fn fits(&self, video: VideoMode) -> Result<(), &'static str>;
 
+    /// The size of the pictures that it was started for.
+    fn began(&self) -> Size;
+
     /// Whether it has ended by itself.
     fn is_over(&self) -> bool;
 

@@ -158,6 +158,9 @@ impl Prepared for Ready {
     fn fits(&self, video: VideoMode) -> Result<(), &'static str> {
         if self.only.is_none_or(|only| only == video.size) { Ok(()) } else { Err("size") }
     }
+    fn began(&self) -> Size {
+        self.only.unwrap_or(Size::new(1280, 720))
+    }
     fn is_over(&self) -> bool {
         self.ended.load(Ordering::Relaxed)
     }

@@ -194,6 +194,10 @@ impl Prepared for WatchedPrepared {
         self.game.fits(video)
     }
 
+    fn began(&self) -> Size {
+        self.game.began()
+    }
+
     fn is_over(&self) -> bool {
         self.game.is_over()
     }

@@ -59,8 +59,9 @@ export class Playout {
   private played = 0;
   /** The same when it was decided where to begin. */
   private begun = 0;
-  /** Blocks that were late since. */
+  /** Blocks that were late since, and what had been heard before. */
   private lateSince = 0;
+  private energyBefore = 0;
   private readonly reserve = new Reserve();
   private counts = { late: 0, starved: 0, energy: 0 };
 
@@ -93,6 +94,7 @@ export class Playout {
     if (this.position === undefined || waits || Math.abs(at - this.position) > CAPACITY * 4) {
       this.begun = this.played;
       this.lateSince = 0;
+      this.energyBefore = this.counts.energy;
       this.position = at - FIRST_RESERVE - this.hold;
       this.end = at;
       this.forget();
@@ -150,7 +152,7 @@ export class Playout {
     if (reserve < 0) {
       // In silence nothing was waiting for it.
       if (follows && !begins) this.reserve.late(this.played);
-      if (this.gain > 0 || this.counts.energy > 0) {
+      if (this.gain > 0 || this.counts.energy > this.energyBefore) {
         this.counts.late += 1;
         this.lateSince += 1;
       }

@@ -222,9 +222,9 @@ export class Gamepads {
     const taken = new Set([...this.told.values()].map((told) => told.pad));
     const pad = Array.from({ length: MOST_PADS }, (_, number) => number).find((number) => !taken.has(number));
     if (pad === undefined) return undefined;
-    this.options.onCome?.();
     const told: Told = { pad, plugged: false, state: AT_REST, unsureAt: undefined };
     this.told.set(index, told);
+    this.options.onCome?.();
     return told;
   }
 

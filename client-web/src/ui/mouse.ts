@@ -44,9 +44,13 @@ export class MouseControl {
 
   /** Captures the mouse, as a click does from now on; or frees it for now. */
   async toggle(): Promise<void> {
-    if (this.isOver || !canCapture()) return;
+    if (this.isOver) return;
     if (this.input.isLocked) {
       this.input.unlockPointer();
+      return;
+    }
+    if (!canCapture()) {
+      this.say('There is no mouse here that the browser can capture');
       return;
     }
     this.choose('captured');

@@ -3,7 +3,7 @@ import type { Api } from '../api.ts';
 import { Speaker } from '../audio/speaker.ts';
 import { InputCapture } from '../input/capture.ts';
 import { DualSenses } from '../input/dualsense/pads.ts';
-import { readGamepads } from '../input/gamepad.ts';
+import { knownPads, readGamepads } from '../input/gamepad.ts';
 import { rememberedKeys, rememberKeys } from '../input/key-map.ts';
 import { shortcutOf, type Shortcut } from '../input/keyboard.ts';
 import { FrameConnection, startAhead } from '../quic/connection.ts';
@@ -310,7 +310,7 @@ export class Player {
         read: () => [...this.dualSenses.without(readGamepads()), ...this.dualSenses.pads, this.touchPad.gamepad ?? null],
         active: () => document.hasFocus() && document.visibilityState === 'visible' && this.session.state.name === 'live' && !this.controllers.isOpen && !this.padMenu,
         // That on the screen has no buttons that open the menu.
-        onCome: () => { if (readGamepads().some((pad) => pad !== null)) this.metPad(); },
+        onCome: () => { if (knownPads(readGamepads()).length > 0) this.metPad(); },
         onStrange: (id) => { this.say(`The browser does not know the buttons of ${id}: teach them in Controllers`); },
       },
     });

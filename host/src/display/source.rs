@@ -108,6 +108,8 @@ struct Seen {
     /// The screen has become smaller than what is shown of it, or too small for any picture: there is none before that is
     /// followed.
     outgrown: bool,
+    /// It is too small for any picture.
+    too_small: bool,
     look: bool,
     place: Option<CursorUpdate>,
 }
@@ -275,17 +277,18 @@ impl XSource {
 
     /// Looks at the screen again; whether pictures have another size now.
     fn follow_screen(&mut self) -> Result<bool, DisplayError> {
-        self.seen.screen = false;
-        let outgrown = std::mem::replace(&mut self.seen.outgrown, false);
+        (self.seen.screen, self.seen.outgrown) = (false, false);
+        let was_too_small = std::mem::take(&mut self.seen.too_small);
         let (screen, whole) = match Viewport::on_screen(&self.link) {
             // A game has made it so. Its next size is told, and then nothing of the picture is known.
             Err(DisplayError::Size { .. }) => {
-                (self.seen.outgrown, self.seen.everything, self.more) = (true, true, None);
+                (self.seen.outgrown, self.seen.too_small) = (true, true);
+                (self.seen.everything, self.more) = (true, None);
                 return Ok(false);
             }
             found => found?,
         };
-        if outgrown && self.seen.everything {
+        if was_too_small {
             // What was damaged meanwhile could not be shown before now.
             self.seen.damage = Some(self.clock.now());
         }

@@ -11,11 +11,11 @@ const LEAST: Size = Size::new(320, 200);
 /// Dots an inch that displays and their programs have.
 const DPI: std::ops::RangeInclusive<u32> = 48..=480;
 
-/// Whether these have one shape, but for what edges lose that are made even.
+/// Whether a screen of `size` is of the shape of `shape`, but for what edges lose that are made even.
 pub(crate) fn has_shape(size: Size, shape: Size) -> bool {
     let [width, height, wide, high] =
         [size.width, size.height, shape.width, shape.height].map(i64::from);
-    (width * high - height * wide).abs() < 2 * (wide + high)
+    (width * high - height * wide).abs() <= 2 * wide.max(high)
 }
 
 /// A screen of the size of `view`, or the largest of its own shape in it, made smaller where it is larger than may be, with as
@@ -113,13 +113,17 @@ mod tests {
             prop_assert!(size.width >= 64 && size.height >= 64);
             prop_assert!(size.width.is_multiple_of(2) && size.height.is_multiple_of(2));
             prop_assert!(DPI.contains(&dpi));
-            // In a shape of its own, which at least one edge of the largest or of the view bounds.
+            // In a shape of its own: the largest of it that is in the view, and may be.
             let shape = Size::new(high, wide.div_ceil(2));
             let bounds = Bounds { largest, shape: Some(shape) };
             let size = for_view(&wire::View { width, height, dpi: 96 }, bounds, mode).size;
             prop_assert!(size.width <= largest.width && size.height <= largest.height);
             let useful = size.width > LEAST.width && size.height > LEAST.height;
             prop_assert!(!useful || has_shape(size, shape), "{size} for {shape}");
+            let most = Size::new(width.max(1).min(largest.width), height.max(1).min(largest.height));
+            let fits = size.width <= most.width && size.height <= most.height;
+            let tight = size.width + 2 > most.width || size.height + 2 > most.height;
+            prop_assert!(!useful || fits && tight, "{size} in {most}");
         }
     }
 }

@@ -10,7 +10,7 @@ use host::catalogue::Resize;
 use host::confine::Phase;
 use host::saves::State;
 use media::{
-    ByteSize, Clock, Damage, FrameId, FrameRequest, FrameSource, GraphicsMemory, PictureKind,
+    ByteSize, Clock, Damage, FrameId, FrameRequest, FrameSource, GraphicsMemory, PictureKind, Size,
     SourceEvent,
 };
 use session::ahead::Settling;
@@ -153,6 +153,10 @@ impl Prepared for Warm {
             Ok(written) if written == self.begun.written => Ok(()),
             _ => Err("rate"),
         }
+    }
+
+    fn began(&self) -> Size {
+        self.video.size
     }
 
     fn is_over(&self) -> bool {

@@ -120,7 +120,6 @@ impl Node {
             mode = drive::screen::for_view(view, screen.largest.into(), mode);
             (video.width, video.height) = (mode.size.width, mode.size.height);
         }
-        let bounds = screen.and_then(|screen| Bounds::of(screen, mode.size));
         let kind = if video.hdr { PictureKind::HDR10 } else { PictureKind::NV12 };
         if video.hdr && !app.draws_hdr() {
             let reason = format!("HDR10 is not drawn by {:?}", wish.app);
@@ -149,6 +148,8 @@ impl Node {
         let (permit, prepared) = self
             .let_in(&demand, graphics, taken)
             .map_err(|refusal| self.refuse_for_room(&wish.app, &refusal))?;
+        let began = prepared.as_ref().map_or(mode.size, |prepared| prepared.began());
+        let bounds = screen.and_then(|screen| Bounds::of(screen, began));
         let (claim, tenancy) = rented.unzip();
         let keys = match self.issue_keys(&id, claim) {
             Ok(keys) => keys,
