@@ -182,7 +182,7 @@ game('walk', 'webrtc', 'a stick walks through Freedoom', async (tab) => {
 
 game('neverball', 'webrtc', 'a stick and a button choose in Neverball’s menus', async (tab) => {
   const sets = await setsOfLevels(tab);
-  // Up from the first line is the last one, which is described beside it.
+  // The way back has the focus; up from it is the last line, which is described beside it.
   await nudge(tab, -1);
   await tab.pictureChanges(sets, 0.04);
 });

@@ -310,7 +310,7 @@ export class Player {
         read: () => [...this.dualSenses.without(readGamepads()), ...this.dualSenses.pads, this.touchPad.gamepad ?? null],
         active: () => document.hasFocus() && document.visibilityState === 'visible' && this.session.state.name === 'live' && !this.controllers.isOpen && !this.padMenu,
         // That on the screen has no buttons that open the menu.
-        onCome: () => { if (knownPads(readGamepads()).length > 0) this.metPad(); },
+        onCome: () => { if (!this.hasPad && knownPads(readGamepads()).length > 0) this.metPad(); },
         onStrange: (id) => { this.say(`The browser does not know the buttons of ${id}: teach them in Controllers`); },
       },
     });
@@ -335,7 +335,7 @@ export class Player {
     });
     this.mouse = new MouseControl(this.input, this.menu, (text) => { this.say(text); });
     this.fillMenu();
-    this.plays(entry.id);
+    if (entry.id !== '') this.plays(entry.id);
     this.compose();
     this.describe(entry);
     document.addEventListener('fullscreenchange', () => { this.fullscreenChanged(); }, { signal: this.abort.signal });
@@ -450,8 +450,6 @@ export class Player {
   /** It is this game: what was chosen for it holds again. */
   private plays(game: string): void {
     this.game = game;
-    // Who comes by a link does not know it yet.
-    if (game === '') return;
     this.input.setKeyMap(rememberedKeys(game));
     this.mouse.of(game);
   }
@@ -730,7 +728,6 @@ export class Player {
 
   /** There is a gamepad, whose way to the menu is said with the rest. */
   private metPad(): void {
-    if (this.hasPad) return;
     const before = this.beginning;
     this.hasPad = true;
     if (this.hint.textContent === before) this.say(this.beginning);
